@@ -1,0 +1,85 @@
+"""Trained generators as a Kedro dataset."""
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from sr_pipeline.errors import UserError
+
+_FILES = {"srgan": "generator.keras", "srresnet": "srresnet.keras"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can state
+
+
+class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """Generators by name: ``srgan`` in ``generator.keras`` and, when pretrained, ``srresnet`` in ``srresnet.keras``.
+
+    Saving equal models gives equal bytes, and leaves none of an earlier training behind.
+
+    Args:
+        filepath: the folder of the files.
+        metadata: for Kedro plugins.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Save each model whole or not at all, then remove those that ``data`` does not have."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name, model in data.items():
+            save_keras_model(model, self._folder / _FILES[name])
+        for name in _FILES.keys() - data.keys():
+            (self._folder / _FILES[name]).unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any]:
+        """Load what is there as Keras models in float32.
+
+        Raises:
+            UserError: if there is no generator, or a file is not one.
+        """
+        import keras
+
+        if not self._exists():
+            raise UserError(
+                f"there is no trained generator at {self._folder / _FILES['srgan']}; "
+                "make one with kedro run --pipelines=train"
+            )
+        models = {}
+        for name, file in _FILES.items():
+            path = self._folder / file
+            if path.is_file():
+                try:
+                    models[name] = keras.saving.load_model(path, compile=False)
+                except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                    reason = str(error).partition("\n")[0]
+                    raise UserError(f"{path} is no Keras model ({reason}); train again to replace it") from error
+        return models
+
+    def _exists(self) -> bool:
+        return (self._folder / _FILES["srgan"]).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}
+
+
+def save_keras_model(model: Any, path: Path) -> None:
+    """Save ``model`` as ``path`` so that equal models give equal bytes.
+
+    Keras stamps the date into the archive's metadata and its members; both are set to a fixed one.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch:
+        stamped, steady = Path(scratch) / "stamped.keras", Path(scratch) / "steady.keras"
+        model.save(stamped)
+        with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(steady, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name == "metadata.json":
+                    content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
+                target.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+        os.replace(steady, path)

@@ -1,0 +1,128 @@
+"""Kedro hooks: parameters and folders are checked before anything runs, and MLflow tracks what does."""
+
+import atexit
+import json
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from sr_pipeline import tracking
+from sr_pipeline.errors import UserError
+from sr_pipeline.parameters import ProjectParameters, check_parameters
+
+
+class ProjectChecks:
+    """Finds mistakes in parameters and folders at the start instead of after hours of training."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check all parameters, and let relative paths in them start at the project folder."""
+        os.chdir(context.project_path)
+        check_parameters(context.config_loader["parameters"])
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check that every folder the pipeline writes into can be written."""
+        for name in sorted(pipeline.all_outputs()):
+            location = _location(catalog, name)
+            if location is not None:
+                _check_writable(location.parent)
+
+
+class MlflowTracking:
+    """One MLflow run a ``kedro run``, with a true status whatever happens."""
+
+    def __init__(self) -> None:
+        self._project = Path()
+        self._parameters: ProjectParameters | None = None
+        self._catalog: DataCatalog | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what the run will be described with."""
+        self._project = Path(context.project_path).resolve()
+        self._parameters = check_parameters(context.config_loader["parameters"])
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Begin or join the MLflow run."""
+        assert self._parameters is not None
+        self._catalog = catalog
+        _die_orderly()
+        tracking.begin_run(
+            self._project,
+            self._parameters,
+            sorted(run_params.get("pipeline_names") or []),
+            _training_id(pipeline, catalog),
+        )
+        atexit.register(tracking.end_run, "KILLED")  # does nothing once the run has ended
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log metrics, and attach reports and pictures, as soon as they are on disk."""
+        if dataset_name == "metrics":
+            tracking.log_final_metrics(data)
+        location = _location(self._catalog, dataset_name)
+        if location is not None and "08_reporting" in location.parts and location.is_file():
+            tracking.log_file(location, "pictures" if location.suffix == ".png" else "reports")
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """The run went through."""
+        tracking.end_run("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """The run did not."""
+        tracking.end_run("FAILED", error)
+
+
+def _training_id(pipeline: Pipeline, catalog: DataCatalog) -> str | None:
+    """What training the pipeline's inputs come from, if it builds on one."""
+    location = _location(catalog, "mlflow_run")
+    if location is None or "mlflow_run" in pipeline.all_outputs() or not location.is_file():
+        return None
+    if not pipeline.inputs() & {"generators", "mlflow_run"}:
+        return None
+    identity = json.loads(location.read_text(encoding="utf-8")).get(tracking.TRAINING_ID)
+    return str(identity) if identity else None
+
+
+def _location(catalog: DataCatalog | None, name: str) -> Path | None:
+    """Path on disk of a dataset, None if it has none."""
+    dataset = catalog.get(name) if catalog is not None and name in catalog else None
+    for attribute in ("_filepath", "_folder", "_path"):
+        path = getattr(dataset, attribute, None)
+        if path is not None:
+            return Path(path)
+    return None
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder} ({error.strerror}); make it writable, or run in a project folder that is"
+        ) from error
+
+
+def _die_orderly() -> None:
+    """Let SIGTERM end the process as Ctrl-C does, so that the MLflow run can be ended as KILLED."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit_on_signal)
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

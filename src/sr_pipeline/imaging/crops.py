@@ -1,0 +1,49 @@
+"""Geometry of training crops."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from sr_pipeline.imaging.resample import downsample
+from sr_pipeline.imaging.types import RgbImage
+
+
+def crop_corners(seed: int, image_id: int, count: int, shape: tuple[int, int], size: int) -> list[tuple[int, int]]:
+    """Top left corners (row, column) of ``count`` square crops, uniform over the image.
+
+    Crop k depends on seed, image id and k alone: a larger ``count`` begins with the smaller one's crops, and
+    neither other images nor the order of work matter.
+
+    Raises:
+        ValueError: if the image, ``shape`` = (height, width), is smaller than ``size``.
+
+    >>> crop_corners(0, 7, 3, (96, 96), 96)
+    [(0, 0), (0, 0), (0, 0)]
+    """
+    height, width = shape
+    if min(height, width) < size:
+        raise ValueError(f"a crop of {size} pixels does not fit into an image of {width}x{height}")
+    corners = []
+    for k in range(count):
+        rng = np.random.default_rng([seed, image_id, k])
+        corners.append((int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))))
+    return corners
+
+
+def cut_pairs(
+    image: RgbImage, corners: list[tuple[int, int]], size: int, scale: int
+) -> Iterator[tuple[RgbImage, RgbImage]]:
+    """Yield (high-resolution crop, its ``scale`` times smaller bicubic reduction) for each corner.
+
+    The reduction is made from the crop, not cut from a reduced image: it sees nothing from outside.
+    """
+    for top, left in corners:
+        crop = image[top : top + size, left : left + size]
+        yield crop, downsample(crop, scale)
+
+
+def shard_of(image_id: int, shards: int) -> int:
+    """Shard an image's crops belong to: a hash of its id alone, so that it never depends on other images."""
+    digest = hashlib.sha256(str(image_id).encode()).digest()
+    return int.from_bytes(digest[:8], "big") % shards

@@ -1,0 +1,76 @@
+"""VGG19 features for the perceptual loss (Simonyan & Zisserman 2015; Ledig et al. 2017, section 2.2.1)."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from sr_pipeline.errors import UserError
+
+LAYER = "block5_conv4"
+"""Keras' name of the last convolution, after its ReLU: phi_5,4 of Ledig et al."""
+
+_CHOICES = "set perceptual.weights to 'imagenet' (a download), the path of a VGG19 .weights.h5 file, or 'untrained'"
+
+
+class FeatureExtractor:
+    """Activations of VGG19 at ``block5_conv4``, with frozen weights.
+
+    Args:
+        weights: ``imagenet`` (downloaded by Keras once, its hash checked), a path to a weights file of
+            ``keras.applications.VGG19(include_top=False)``, or ``untrained`` (He-normal from ``seed``).
+        dtype: Keras dtype policy of the convolutions.
+        seed: of untrained weights.
+
+    Raises:
+        UserError: if the weights cannot be had; there is no silent substitute.
+    """
+
+    def __init__(self, weights: str, *, dtype: str = "float32", seed: int = 0) -> None:
+        previous = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(dtype)  # VGG19() takes no policy of its own
+        try:
+            vgg = _build_vgg(weights)
+            self.model = keras.Model(vgg.input, vgg.get_layer(LAYER).output, name="vgg19_features")
+        finally:
+            keras.config.set_dtype_policy(previous)
+        if weights == "untrained":
+            _initialize(self.model, seed)
+        elif weights != "imagenet":
+            _load_file(vgg, weights)
+        self.model.trainable = False
+
+    def __call__(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        """Features (n, h/16, w/16, 512), float32, of RGB images (n, h, w, 3) in [-1, 1]."""
+        prepared = keras.applications.vgg19.preprocess_input((images + 1.0) * 127.5)
+        return keras.ops.cast(self.model(prepared, training=False), "float32")
+
+
+def _initialize(model: keras.Model, seed: int) -> None:
+    """He-normal weights (He et al. 2015, equation 10), which keep the variance through the ReLUs."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            fan_in = np.prod(kernel.shape[:3])
+            layer.set_weights([rng.standard_normal(kernel.shape, np.float32) * np.sqrt(2 / fan_in), 0 * bias])
+
+
+def _build_vgg(weights: str) -> keras.Model:
+    """VGG19 without top; only 'imagenet' makes Keras download weights and check their hash."""
+    if weights != "imagenet":
+        return keras.applications.VGG19(include_top=False, weights=None)
+    try:
+        return keras.applications.VGG19(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises bare Exception and ValueError here
+        raise UserError(f"the ImageNet weights of VGG19 cannot be downloaded ({error}); {_CHOICES}") from error
+
+
+def _load_file(vgg: keras.Model, weights: str) -> None:
+    if not Path(weights).is_file():
+        raise UserError(f"the VGG19 weights file {weights} is missing; {_CHOICES}")
+    try:
+        vgg.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{weights} does not hold the weights of VGG19 without top ({reason}); {_CHOICES}") from error

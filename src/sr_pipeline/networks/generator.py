@@ -1,0 +1,80 @@
+"""The generator: SRResNet of Ledig et al. 2017, figure 4."""
+
+import keras
+import numpy as np
+
+from sr_pipeline.networks.layers import convolve, double, normalize, prelu
+from sr_pipeline.networks.parameters import GeneratorParameters
+
+
+def build_generator(parameters: GeneratorParameters, *, dtype: str = "float32", seed: int = 0) -> keras.Model:
+    """Build the generator.
+
+    Args:
+        parameters: size and variant of the network.
+        dtype: Keras dtype policy, e.g. ``float32`` or ``mixed_bfloat16`` (weights stay float32).
+        seed: of the initial weights.
+
+    Returns:
+        A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3)
+        in [-1, 1], float32, for any h and w of at least 5 (the 9x9 reflection padding mirrors 4 pixels).
+    """
+    keras.utils.set_random_seed(seed)
+    policy = keras.DTypePolicy(dtype)
+    conv = {"padding": parameters.padding, "dtype": policy}
+    bias = not parameters.batch_normalization  # BN's own offset makes the bias redundant
+
+    def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return normalize(x, policy, name) if parameters.batch_normalization else x
+
+    inputs = keras.Input((None, None, 3), name="low_resolution", dtype="float32")
+    x = convolve(inputs, parameters.filters, 9, **conv, name="head_conv")
+    head = x = prelu(x, policy, "head_prelu")
+    for index in range(1, parameters.blocks + 1):
+        block = f"block{index}"
+        y = convolve(x, parameters.filters, 3, **conv, use_bias=bias, name=f"{block}_conv1")
+        y = norm(y, f"{block}_bn1")
+        y = prelu(y, policy, f"{block}_prelu")
+        y = convolve(y, parameters.filters, 3, **conv, use_bias=bias, name=f"{block}_conv2")
+        y = norm(y, f"{block}_bn2")
+        x = keras.layers.Add(dtype=policy, name=f"{block}_add")([x, y])
+    x = convolve(x, parameters.filters, 3, **conv, use_bias=bias, name="trunk_conv")
+    x = norm(x, "trunk_bn")
+    x = keras.layers.Add(dtype=policy, name="trunk_add")([head, x])
+    for index in (1, 2):
+        x = double(x, parameters.filters, parameters.upsampling, **conv, name=f"double{index}")
+    x = convolve(x, 3, 9, **conv, name="tail_conv")
+    outputs = keras.layers.Activation("tanh", dtype="float32", name="super_resolved")(x)
+    model = keras.Model(inputs, outputs, name="generator")
+    if parameters.initialization == "interpolating":
+        _start_as_interpolation(model, parameters)
+    return model
+
+
+def _start_as_interpolation(model: keras.Model, parameters: GeneratorParameters) -> None:
+    """Set the initial weights so that the untrained network already enlarges its input smoothly.
+
+    Three channels carry red, green and blue unchanged; residual branches start at zero (as in
+    Goyal et al. 2017, arXiv:1706.02677, section 5.1); each doubling smooths with [1 2 1]/4, which turns
+    nearest into linear interpolation; the last convolution reads just those three channels, and undoes
+    what the tanh compresses by a slope of 1.2. A short training then refines instead of finding an
+    enlargement from noise.
+    """
+    rgb = np.arange(3)
+    for layer in model.layers:
+        weights = layer.get_weights()
+        if layer.name.endswith("_conv2") or layer.name == "trunk_conv":
+            weights[0][:] = 0.0
+        elif layer.name == "head_conv":
+            weights[0][..., rgb] = 0.0
+            weights[0][4, 4, rgb, rgb] = 1.0
+        elif layer.name in ("double1_conv", "double2_conv"):
+            weights[0][..., rgb] = 0.0
+            smooth = np.outer([1, 2, 1], [1, 2, 1]) / 16
+            for channel in rgb:
+                weights[0][:, :, channel, channel] = smooth
+        elif layer.name == "tail_conv":
+            weights[0][:] = 0.0
+            weights[0][4, 4, rgb, rgb] = 2 * 1.2
+            weights[1][:] = -1.2
+        layer.set_weights(weights)

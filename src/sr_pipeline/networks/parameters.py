@@ -1,0 +1,45 @@
+"""Typed sizes of the networks, importable without TensorFlow.
+
+Defaults are those of recipe ``seed``: Ledig et al. 2017, "Photo-Realistic Single Image
+Super-Resolution Using a Generative Adversarial Network", CVPR, section 2.1 and figure 4,
+with the changes each field names.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Padding = Literal["reflect", "zero"]
+SCALE = 4
+"""Enlargement factor of every network here: two doublings (Ledig et al., figure 4)."""
+
+
+class Parameters(BaseModel):
+    """Base of all parameter classes: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GeneratorParameters(Parameters):
+    """Size and variant of the generator (SRResNet) of Ledig et al. 2017, figure 4."""
+
+    filters: int = Field(64, ge=1, description="channels of every hidden convolution (figure 4: n64)")
+    blocks: int = Field(16, ge=1, description="residual blocks B (section 3.2: 16)")
+    batch_normalization: bool = Field(True, description="BN after the convolutions of the residual trunk")
+    padding: Padding = Field("reflect", description="the paper pads with zeros")
+    upsampling: Literal["nearest", "subpixel"] = Field(
+        "nearest", description="nearest x2 before a convolution; the paper: sub-pixel shuffle after one"
+    )
+    initialization: Literal["glorot", "interpolating"] = Field(
+        "glorot",
+        description="'interpolating' starts from a smooth enlargement of the input: see networks.initialization",
+    )
+
+
+class DiscriminatorParameters(Parameters):
+    """Size and variant of the discriminator of Ledig et al. 2017, figure 4."""
+
+    filters: int = Field(64, ge=1, description="channels of the first convolution; the last has 8 times as many")
+    dense: int = Field(256, ge=1, description="units of the dense layer; the paper has 1024")
+    batch_normalization: bool = Field(True, description="BN after all convolutions but the first")
+    padding: Padding = Field("reflect", description="the paper pads with zeros")

@@ -1,0 +1,1 @@
+"""From held-out photographs and generators to metrics and pictures."""

@@ -1,0 +1,1 @@
+"""From a source of photographs to the manifest of usable images."""

@@ -1,0 +1,1 @@
+"""From generators and metrics to a version in the MLflow model registry."""

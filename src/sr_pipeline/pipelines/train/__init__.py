@@ -1,0 +1,1 @@
+"""From crop shards to generators."""

@@ -1,0 +1,173 @@
+"""MLflow tracking: which store, which run, and what nodes report to it while they work.
+
+MLflow takes seconds to import, so it is imported when a run begins.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sr_pipeline.parameters import ProjectParameters
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "sr-pipeline"
+# Identifiers by which later stages find the run of a training, or of the same `dvc repro`.
+TRAINING_ID = "training_id"
+DVC_REPRO = "dvc_repro"
+_MAX_LENGTH = 5000  # of a tag or parameter; MLflow refuses longer ones
+
+
+def set_up_store(project: Path) -> Any:
+    """Import MLflow and point it at the store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    import mlflow
+
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        mlflow.set_experiment(EXPERIMENT)
+        return mlflow
+    mlflow.set_tracking_uri(f"sqlite:///{project.as_posix()}/mlflow.db")
+    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+        mlflow.create_experiment(EXPERIMENT, artifact_location=(project / "mlartifacts").as_uri())
+    mlflow.set_experiment(EXPERIMENT)
+    return mlflow
+
+
+def begin_run(
+    project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None
+) -> None:
+    """Start the MLflow run of this ``kedro run``, or join the one it belongs to.
+
+    Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the
+    run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters.
+    """
+    mlflow = set_up_store(project)
+    flat = flatten(parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"}))
+    flat |= flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipes." + parameters.recipe)
+    logged = {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
+    repro = dvc_process()
+    joined = _run_to_join(mlflow, logged, training_id, repro) if repro else None
+    if joined:
+        mlflow.start_run(run_id=joined, log_system_metrics=True)
+        known = mlflow.get_run(joined).data.params
+        logged = {name: value for name, value in logged.items() if name not in known}
+    else:
+        name = " ".join([parameters.recipe, *pipeline_names])
+        mlflow.start_run(run_name=name, log_system_metrics=True)
+    mlflow.log_params(logged)
+    tags = {
+        "recipe": parameters.recipe,
+        "source": parameters.ingest.source,
+        "perceptual_weights": _weights_kind(parameters.perceptual.weights),
+        **_git_state(project),
+    }
+    if repro:
+        tags[DVC_REPRO] = repro
+    mlflow.set_tags(tags)
+
+
+def end_run(status: str, error: BaseException | None = None) -> None:
+    """End the active run, if any, as ``FINISHED``, ``FAILED`` or ``KILLED``; an error becomes a tag."""
+    mlflow = _active_mlflow()
+    if mlflow is None:
+        return
+    if error is not None:
+        mlflow.set_tag("error", f"{type(error).__name__}: {error}"[:_MAX_LENGTH])
+    mlflow.end_run(status)
+
+
+def log_training_progress(metrics: dict[str, float], step: int) -> None:
+    """Log losses of a training step to the active run, below ``train/``; without a run, do nothing."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        mlflow.log_metrics({f"train/{name}": value for name, value in metrics.items()}, step=step)
+
+
+def log_final_metrics(metrics: Mapping[str, Any]) -> None:
+    """Log nested metrics under names like ``val/srgan/psnr_y``; without a run, do nothing."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        mlflow.log_metrics(flatten(metrics, separator="/"))
+
+
+def log_file(path: Path, folder: str | None = None) -> None:
+    """Attach a file to the active run; without a run, do nothing."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        mlflow.log_artifact(str(path), folder)
+
+
+def tag_run(tags: dict[str, str]) -> None:
+    """Tag the active run; without a run, do nothing."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        mlflow.set_tags(tags)
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "", separator: str = ".") -> dict[str, Any]:
+    """Nested mappings as one level of joined names.
+
+    >>> flatten({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{separator}{key}" if prefix else key
+        flat |= flatten(value, name, separator) if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def dvc_process() -> str | None:
+    """Identify the ``dvc repro`` this process is a stage of; None outside DVC.
+
+    Process number and start time together are unique on a machine.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return None
+    import psutil
+
+    for parent in psutil.Process().parents():
+        if any(Path(argument).name.startswith("dvc") for argument in parent.cmdline()[:2]):
+            return f"{parent.pid}@{parent.create_time():.2f}"
+    return None
+
+
+def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | None, repro: str) -> str | None:
+    """Newest run of this training or of this ``dvc repro`` that no parameter contradicts."""
+    filters = [f"tags.{DVC_REPRO} = '{repro}'"]
+    if training_id:
+        filters.insert(0, f"tags.{TRAINING_ID} = '{training_id}'")
+    for condition in filters:
+        for run in mlflow.search_runs(
+            experiment_names=[EXPERIMENT], filter_string=condition, output_format="list", max_results=1
+        ):
+            known = run.data.params
+            if all(known.get(name, value) == value for name, value in parameters.items()):
+                return str(run.info.run_id)
+    return None
+
+
+def _active_mlflow() -> Any | None:
+    mlflow = sys.modules.get("mlflow")
+    return mlflow if mlflow is not None and mlflow.active_run() is not None else None
+
+
+def _weights_kind(weights: str) -> str:
+    return weights if weights in ("imagenet", "untrained") else f"file {Path(weights).name}"
+
+
+def _git_state(project: Path) -> dict[str, str]:
+    """Commit and whether the working tree differs from it; empty outside git."""
+    try:
+        commit, status = (
+            subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"mlflow.source.git.commit": commit, "git_commit": commit, "git_dirty": str(bool(status)).lower()}
