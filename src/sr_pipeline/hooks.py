@@ -18,20 +18,34 @@ from kedro.pipeline import Pipeline
 from sr_pipeline import tracking
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import ProjectParameters, check_parameters
+from sr_pipeline.sources.coco import check_split
 
 
 class ProjectChecks:
     """Finds mistakes in parameters and folders at the start instead of after hours of training."""
 
+    def __init__(self) -> None:
+        self._parameters: ProjectParameters | None = None
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check all parameters, and let relative paths in them start at the project folder."""
         os.chdir(context.project_path)
-        check_parameters(context.config_loader["parameters"])
+        conf = Path(context.config_loader.conf_source)
+        if context.env and not (conf / context.env).is_dir():
+            known = ", ".join(sorted(folder.name for folder in conf.iterdir() if folder.is_dir()))
+            raise UserError(f"configuration environment '{context.env}' is unknown; {conf} has: {known}")
+        self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check that every folder the pipeline writes into can be written."""
+        """Check that what the pipeline reads is there, and that every folder it writes into can be written."""
+        assert self._parameters is not None
+        _check_files(self._parameters, pipeline.inputs())
+        for name in sorted(pipeline.inputs()):
+            location = _location(catalog, name)
+            if location is not None and not catalog.exists(name):
+                raise UserError(f"{location} is missing; make it first with kedro run --pipelines={_producer(name)}")
         for name in sorted(pipeline.all_outputs()):
             location = _location(catalog, name)
             if location is not None:
@@ -84,6 +98,22 @@ class MlflowTracking:
     def on_pipeline_error(self, error: Exception) -> None:
         """The run did not."""
         tracking.end_run("FAILED", error)
+
+
+def _check_files(parameters: ProjectParameters, inputs: set[str]) -> None:
+    """Check that the files exist which the parameters among ``inputs`` name."""
+    if "params:ingest" in inputs and parameters.ingest.source == "coco":
+        for split, paths in (("train", parameters.ingest.coco.train), ("val", parameters.ingest.coco.val)):
+            check_split(split, paths)
+    if "params:perceptual" in inputs:
+        parameters.perceptual.check_file()
+
+
+def _producer(dataset: str) -> str:
+    """The pipeline that writes ``dataset``."""
+    from sr_pipeline.pipeline_registry import register_pipelines
+
+    return next(name for name, pipeline in register_pipelines().items() if dataset in pipeline.all_outputs())
 
 
 def _training_id(pipeline: Pipeline, catalog: DataCatalog) -> str | None:

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.parameters import SCALE, Parameters
-from sr_pipeline.training.recipes import PerceptualParameters, Recipe, TrainParameters
+from sr_pipeline.networks.parameters import SCALE, Parameters, PerceptualParameters
+from sr_pipeline.training.recipes import Recipe, TrainParameters
 
 
 class CocoSplit(Parameters):

@@ -9,4 +9,9 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 
 HOOKS = (MlflowTracking(), ProjectChecks())  # Kedro calls the last registered first: checks come before tracking
 
-CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # An environment states only the parameters it changes, at any depth.
+    "merge_strategy": {"parameters": "soft"},
+}

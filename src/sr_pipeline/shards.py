@@ -144,7 +144,9 @@ class CropShards:
     def __init__(self, folder: Path) -> None:
         index = folder / INDEX
         if not index.is_file():
-            raise UserError(f"there are no finished crops in {folder}; make them with kedro run --pipelines=materialize")
+            raise UserError(
+                f"there are no finished crops in {folder}; make them with kedro run --pipelines=materialize"
+            )
         self.folder = folder
         self.index: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
         self.layout = CropLayout(**self.index["layout"])

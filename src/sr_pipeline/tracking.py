@@ -38,9 +38,7 @@ def set_up_store(project: Path) -> Any:
     return mlflow
 
 
-def begin_run(
-    project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None
-) -> None:
+def begin_run(project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None) -> None:
     """Start the MLflow run of this ``kedro run``, or join the one it belongs to.
 
     Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the

@@ -66,7 +66,10 @@ def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
 
 
 def busiest_detail(image: RgbImage, size: int) -> tuple[int, int]:
-    """Corner (top, left) of the window of ``size`` pixels, on a grid of ``size`` / 4, with the steepest luma on average."""
+    """Corner (top, left) of the window of ``size`` pixels with the steepest luma on average.
+
+    Windows lie on a grid of ``size`` / 4 pixels.
+    """
     steepness = np.hypot(*np.gradient(luma(image)))
     step = max(size // 4, 1)
     corners = [

@@ -2,7 +2,7 @@
 
 import keras
 
-from sr_pipeline.networks.layers import convolve, normalize
+from sr_pipeline.networks.layers import Style, convolve, normalize
 from sr_pipeline.networks.parameters import DiscriminatorParameters
 
 _SLOPE = 0.2  # of LeakyReLU: Ledig et al. 2017, section 2.1.1
@@ -24,7 +24,7 @@ def build_discriminator(
         the probability that the image is a photograph.
     """
     keras.utils.set_random_seed(seed)
-    policy = keras.DTypePolicy(dtype)
+    style = Style(parameters.padding, keras.DTypePolicy(dtype))
     normalized = parameters.batch_normalization
     inputs = keras.Input((image_size, image_size, 3), name="image", dtype="float32")
     x = inputs
@@ -33,17 +33,16 @@ def build_discriminator(
             x,
             parameters.filters * 2 ** (index // 2),
             3,
+            style,
             strides=1 + index % 2,
-            padding=parameters.padding,
             use_bias=index == 0 or not normalized,
-            dtype=policy,
             name=f"conv{index + 1}",
         )
         if normalized and index > 0:
-            x = normalize(x, policy, f"bn{index + 1}")
-        x = keras.layers.LeakyReLU(_SLOPE, dtype=policy, name=f"lrelu{index + 1}")(x)
-    x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
-    x = keras.layers.Dense(parameters.dense, dtype=policy, name="dense")(x)
-    x = keras.layers.LeakyReLU(_SLOPE, dtype=policy, name="dense_lrelu")(x)
+            x = normalize(x, style, f"bn{index + 1}")
+        x = keras.layers.LeakyReLU(_SLOPE, dtype=style.dtype, name=f"lrelu{index + 1}")(x)
+    x = keras.layers.Flatten(dtype=style.dtype, name="flatten")(x)
+    x = keras.layers.Dense(parameters.dense, dtype=style.dtype, name="dense")(x)
+    x = keras.layers.LeakyReLU(_SLOPE, dtype=style.dtype, name="dense_lrelu")(x)
     outputs = keras.layers.Dense(1, dtype="float32", name="logit")(x)
     return keras.Model(inputs, outputs, name="discriminator")

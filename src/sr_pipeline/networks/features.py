@@ -1,16 +1,13 @@
 """VGG19 features for the perceptual loss (Simonyan & Zisserman 2015; Ledig et al. 2017, section 2.2.1)."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.networks.parameters import WEIGHTS_CHOICES, PerceptualParameters
 
 LAYER = "block5_conv4"
 """Keras' name of the last convolution, after its ReLU: phi_5,4 of Ledig et al."""
-
-_CHOICES = "set perceptual.weights to 'imagenet' (a download), the path of a VGG19 .weights.h5 file, or 'untrained'"
 
 
 class FeatureExtractor:
@@ -63,14 +60,15 @@ def _build_vgg(weights: str) -> keras.Model:
     try:
         return keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises bare Exception and ValueError here
-        raise UserError(f"the ImageNet weights of VGG19 cannot be downloaded ({error}); {_CHOICES}") from error
+        raise UserError(f"the ImageNet weights of VGG19 cannot be downloaded ({error}); {WEIGHTS_CHOICES}") from error
 
 
 def _load_file(vgg: keras.Model, weights: str) -> None:
-    if not Path(weights).is_file():
-        raise UserError(f"the VGG19 weights file {weights} is missing; {_CHOICES}")
+    PerceptualParameters(weights=weights).check_file()
     try:
         vgg.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{weights} does not hold the weights of VGG19 without top ({reason}); {_CHOICES}") from error
+        raise UserError(
+            f"{weights} does not hold the weights of VGG19 without top ({reason}); {WEIGHTS_CHOICES}"
+        ) from error

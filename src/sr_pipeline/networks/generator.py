@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from sr_pipeline.networks.layers import convolve, double, normalize, prelu
+from sr_pipeline.networks.layers import Style, convolve, double, normalize, prelu
 from sr_pipeline.networks.parameters import GeneratorParameters
 
 
@@ -20,30 +20,29 @@ def build_generator(parameters: GeneratorParameters, *, dtype: str = "float32", 
         in [-1, 1], float32, for any h and w of at least 5 (the 9x9 reflection padding mirrors 4 pixels).
     """
     keras.utils.set_random_seed(seed)
-    policy = keras.DTypePolicy(dtype)
-    conv = {"padding": parameters.padding, "dtype": policy}
+    style = Style(parameters.padding, keras.DTypePolicy(dtype))
     bias = not parameters.batch_normalization  # BN's own offset makes the bias redundant
 
     def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        return normalize(x, policy, name) if parameters.batch_normalization else x
+        return normalize(x, style, name) if parameters.batch_normalization else x
 
     inputs = keras.Input((None, None, 3), name="low_resolution", dtype="float32")
-    x = convolve(inputs, parameters.filters, 9, **conv, name="head_conv")
-    head = x = prelu(x, policy, "head_prelu")
+    x = convolve(inputs, parameters.filters, 9, style, name="head_conv")
+    head = x = prelu(x, style, "head_prelu")
     for index in range(1, parameters.blocks + 1):
         block = f"block{index}"
-        y = convolve(x, parameters.filters, 3, **conv, use_bias=bias, name=f"{block}_conv1")
+        y = convolve(x, parameters.filters, 3, style, use_bias=bias, name=f"{block}_conv1")
         y = norm(y, f"{block}_bn1")
-        y = prelu(y, policy, f"{block}_prelu")
-        y = convolve(y, parameters.filters, 3, **conv, use_bias=bias, name=f"{block}_conv2")
+        y = prelu(y, style, f"{block}_prelu")
+        y = convolve(y, parameters.filters, 3, style, use_bias=bias, name=f"{block}_conv2")
         y = norm(y, f"{block}_bn2")
-        x = keras.layers.Add(dtype=policy, name=f"{block}_add")([x, y])
-    x = convolve(x, parameters.filters, 3, **conv, use_bias=bias, name="trunk_conv")
+        x = keras.layers.Add(dtype=style.dtype, name=f"{block}_add")([x, y])
+    x = convolve(x, parameters.filters, 3, style, use_bias=bias, name="trunk_conv")
     x = norm(x, "trunk_bn")
-    x = keras.layers.Add(dtype=policy, name="trunk_add")([head, x])
+    x = keras.layers.Add(dtype=style.dtype, name="trunk_add")([head, x])
     for index in (1, 2):
-        x = double(x, parameters.filters, parameters.upsampling, **conv, name=f"double{index}")
-    x = convolve(x, 3, 9, **conv, name="tail_conv")
+        x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")
+    x = convolve(x, 3, 9, style, name="tail_conv")
     outputs = keras.layers.Activation("tanh", dtype="float32", name="super_resolved")(x)
     model = keras.Model(inputs, outputs, name="generator")
     if parameters.initialization == "interpolating":

@@ -4,27 +4,35 @@ Only stock Keras layers and ``keras.ops`` are used, so that a saved model opens 
 without this package.
 """
 
+from dataclasses import dataclass
+
 import keras
 
 from sr_pipeline.networks.parameters import Padding
 
 
-def pad(x: keras.KerasTensor, margin: int, padding: Padding) -> keras.KerasTensor:
-    """Pad height and width of an NHWC tensor by ``margin`` on each side.
+@dataclass(frozen=True)
+class Style:
+    """What all layers of one network have in common: how they pad, and in what they compute."""
 
-    ``reflect`` mirrors without repeating the edge pixel, so the input must be larger than ``margin``.
+    padding: Padding
+    dtype: keras.DTypePolicy
+
+
+def reflect_pad(x: keras.KerasTensor, margin: int) -> keras.KerasTensor:
+    """Mirror ``margin`` pixels at each edge of an NHWC tensor, which must be larger than ``margin``.
+
+    The edge pixel itself is not repeated.
     """
-    margins = ((0, 0), (margin, margin), (margin, margin), (0, 0))
-    return keras.ops.pad(x, margins, mode="reflect" if padding == "reflect" else "constant")
+    return keras.ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 
 def convolve(
     x: keras.KerasTensor,
     filters: int,
     kernel: int,
+    style: Style,
     *,
-    padding: Padding,
-    dtype: keras.DTypePolicy,
     strides: int = 1,
     use_bias: bool = True,
     name: str,
@@ -33,46 +41,45 @@ def convolve(
 
     Zero padding is left to the convolution itself, which is faster than a separate pad.
     """
-    if padding == "reflect":
-        x = pad(x, kernel // 2, padding)
+    reflect = style.padding == "reflect"
+    if reflect:
+        x = reflect_pad(x, kernel // 2)
     return keras.layers.Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="valid" if padding == "reflect" else "same",
+        padding="valid" if reflect else "same",
         use_bias=use_bias,
-        dtype=dtype,
+        dtype=style.dtype,
         name=name,
     )(x)
 
 
-def prelu(x: keras.KerasTensor, dtype: keras.DTypePolicy, name: str) -> keras.KerasTensor:
+def prelu(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
     """PReLU with one slope a channel (shared over height and width), initially 0.25.
 
     He et al. 2015, "Delving Deep into Rectifiers", ICCV, section 2.1: channel-wise, initial value 0.25.
     Without the sharing the network would only accept one input size.
     """
     return keras.layers.PReLU(
-        alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2], dtype=dtype, name=name
+        alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2], dtype=style.dtype, name=name
     )(x)
 
 
-def normalize(x: keras.KerasTensor, dtype: keras.DTypePolicy, name: str) -> keras.KerasTensor:
+def normalize(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
     """Batch normalization over all but the channel axis (Ioffe & Szegedy 2015)."""
-    return keras.layers.BatchNormalization(momentum=0.9, dtype=dtype, name=name)(x)
+    return keras.layers.BatchNormalization(momentum=0.9, dtype=style.dtype, name=name)(x)
 
 
-def double(
-    x: keras.KerasTensor, filters: int, upsampling: str, *, padding: Padding, dtype: keras.DTypePolicy, name: str
-) -> keras.KerasTensor:
+def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, name: str) -> keras.KerasTensor:
     """Double height and width: enlarge then convolve ('nearest'), or convolve then shuffle ('subpixel').
 
     Sub-pixel shuffle: Shi et al. 2016 (ESPCN), CVPR, equation 4, with r = 2.
     """
     if upsampling == "subpixel":
-        x = convolve(x, 4 * filters, 3, padding=padding, dtype=dtype, name=f"{name}_conv")
+        x = convolve(x, 4 * filters, 3, style, name=f"{name}_conv")
         x = keras.ops.depth_to_space(x, 2)
     else:
-        x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=dtype, name=f"{name}_nearest")(x)
-        x = convolve(x, filters, 3, padding=padding, dtype=dtype, name=f"{name}_conv")
-    return prelu(x, dtype, f"{name}_prelu")
+        x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=style.dtype, name=f"{name}_nearest")(x)
+        x = convolve(x, filters, 3, style, name=f"{name}_conv")
+    return prelu(x, style, f"{name}_prelu")

@@ -5,9 +5,12 @@ Super-Resolution Using a Generative Adversarial Network", CVPR, section 2.1 and 
 with the changes each field names.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sr_pipeline.errors import UserError
 
 Padding = Literal["reflect", "zero"]
 SCALE = 4
@@ -43,3 +46,28 @@ class DiscriminatorParameters(Parameters):
     dense: int = Field(256, ge=1, description="units of the dense layer; the paper has 1024")
     batch_normalization: bool = Field(True, description="BN after all convolutions but the first")
     padding: Padding = Field("reflect", description="the paper pads with zeros")
+
+
+WEIGHTS_CHOICES = (
+    "set perceptual.weights to 'imagenet' (a download), the path of a VGG19 .weights.h5 file, or 'untrained'"
+)
+
+
+class PerceptualParameters(Parameters):
+    """Where the weights of the VGG19 feature network come from."""
+
+    weights: str = Field(
+        "imagenet",
+        min_length=1,
+        description="'imagenet' (downloaded by Keras, hash checked), a path to a Keras .weights.h5 file of "
+        "VGG19 without top, or 'untrained' (random, seeded: no substitute for ImageNet features)",
+    )
+
+    def check_file(self) -> None:
+        """Check that a weights file, if one is named, exists.
+
+        Raises:
+            UserError: if it does not; the message names all three choices.
+        """
+        if self.weights not in ("imagenet", "untrained") and not Path(self.weights).is_file():
+            raise UserError(f"the VGG19 weights file {self.weights} is missing; {WEIGHTS_CHOICES}")

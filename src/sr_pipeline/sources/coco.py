@@ -61,10 +61,12 @@ def _read_split(split: str, parameters: CocoSplit, max_images: int | None) -> It
         )
 
 
-def _open_annotations(split: str, parameters: CocoSplit) -> Any:
-    """Index an annotation file with pycocotools, which prints its progress: swallowed here."""
-    from pycocotools.coco import COCO
+def check_split(split: str, parameters: CocoSplit) -> None:
+    """Check that folder and annotation file of ``split`` exist.
 
+    Raises:
+        UserError: if one does not.
+    """
     if not parameters.images.is_dir():
         raise UserError(
             f"the folder of {split} images is missing: {parameters.images}; "
@@ -75,6 +77,13 @@ def _open_annotations(split: str, parameters: CocoSplit) -> Any:
             f"the {split} annotation file is missing: {parameters.annotations}; "
             f"put it there or set ingest.coco.{split}.annotations"
         )
+
+
+def _open_annotations(split: str, parameters: CocoSplit) -> Any:
+    """Index an annotation file with pycocotools, which prints its progress: swallowed here."""
+    from pycocotools.coco import COCO
+
+    check_split(split, parameters)
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             coco = COCO(str(parameters.annotations))
@@ -82,5 +91,7 @@ def _open_annotations(split: str, parameters: CocoSplit) -> Any:
             reason = str(error) or "it holds no JSON object"
             raise UserError(f"{parameters.annotations} is no COCO annotation file: {reason}") from error
     if not coco.imgs:
-        raise UserError(f"{parameters.annotations} lists no images; set ingest.coco.{split}.annotations to one that does")
+        raise UserError(
+            f"{parameters.annotations} lists no images; set ingest.coco.{split}.annotations to one that does"
+        )
     return coco

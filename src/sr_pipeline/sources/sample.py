@@ -87,9 +87,7 @@ def write_sample(folder: Path) -> CocoParameters:
 
 
 def _split_of(folder: Path, split: str) -> CocoSplit:
-    return CocoSplit(
-        images=folder / "images" / split, annotations=folder / "annotations" / f"instances_{split}.json"
-    )
+    return CocoSplit(images=folder / "images" / split, annotations=folder / "annotations" / f"instances_{split}.json")
 
 
 def _find(photograph: _SamplePhotograph) -> Path:

@@ -52,17 +52,6 @@ class Recipe(Parameters):
     adversarial: AdversarialParameters = AdversarialParameters()
 
 
-class PerceptualParameters(Parameters):
-    """Where the weights of the VGG19 feature network come from."""
-
-    weights: str = Field(
-        "imagenet",
-        min_length=1,
-        description="'imagenet' (downloaded by Keras, hash checked), a path to a Keras .weights.h5 file of "
-        "VGG19 without top, or 'untrained' (random, seeded: no substitute for ImageNet features)",
-    )
-
-
 class TrainParameters(Parameters):
     """How training runs on this machine, and how often it reports."""
 

@@ -89,8 +89,9 @@ def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, fl
         count = per_image.loc[per_image["set"] == name, "image"].nunique()
         log.info("%s, mean of %d images:\n%s", name, count, table.droplevel("set").round(4).to_string())
     metrics: dict[str, dict[str, dict[str, float]]] = {}
-    for (name, method), values in means.iterrows():  # type: ignore[misc, str-unpack]
-        metrics.setdefault(name, {})[method] = {metric: float(value) for metric, value in values.items()}
+    for row in means.reset_index().to_dict("records"):
+        set_name, method = str(row.pop("set")), str(row.pop("method"))
+        metrics.setdefault(set_name, {})[method] = {str(metric): float(value) for metric, value in row.items()}
     return metrics
 
 
@@ -102,7 +103,7 @@ def draw_comparison(
     parameters: EvaluateParameters,
 ) -> Image.Image:
     """One row a photograph (the first six): whole, then a detail as LR, by every method, and as HR."""
-    measured = per_image.set_index(["set", "image", "method"])
+    measured = {(row["set"], row["image"], row["method"]): row for row in per_image.to_dict("records")}
     rows = []
     for photograph in held_out(images)[:6]:
         hr, lr = photograph.pair()
@@ -110,7 +111,7 @@ def draw_comparison(
         for method, image in _by_method(photograph, lr, super_resolved | matched):
             if method == "nearest":  # looks like the LR input
                 continue
-            values = measured.loc[(photograph.set, photograph.name, method)]
+            values = measured[photograph.set, photograph.name, method]
             panels.append(Panel(_title(method), f"{values['psnr_y']:.2f} dB, SSIM {values['ssim_y']:.3f}", image))
         panels.append(Panel("HR original", "PSNR and SSIM on Y", hr))
         rows.append(Row(photograph.name, hr, panels))

@@ -15,7 +15,9 @@ def create_pipeline() -> Pipeline:
     """From ``images`` and ``generators`` to ``per_image``, ``metrics`` and ``comparison``."""
     return pipeline(
         [
-            node(super_resolve_held_out, inputs=["images", "generators"], outputs="super_resolved", name="super_resolve"),
+            node(
+                super_resolve_held_out, inputs=["images", "generators"], outputs="super_resolved", name="super_resolve"
+            ),
             node(match_histograms, inputs=["images", "super_resolved"], outputs="matched", name="match_histograms"),
             node(
                 measure_methods,

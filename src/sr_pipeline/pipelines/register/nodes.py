@@ -37,6 +37,7 @@ def register_generator(
     import mlflow
     import tensorflow as tf
 
+    keras.utils.disable_interactive_logging()  # MLflow tries the input example, with Keras' progress bar
     flat = flatten(metrics, separator="/")
     if parameters.metric not in flat:
         raise UserError(f"register.metric '{parameters.metric}' was not measured; choose one of: {', '.join(flat)}")
@@ -57,7 +58,9 @@ def register_generator(
         client.set_model_version_tag(parameters.model_name, version, key, tag)
     alias = _alias(client, parameters, value)
     client.set_registered_model_alias(parameters.model_name, alias, version)
-    log.info("registered %s version %s as %s (%s %.4f)", parameters.model_name, version, alias, parameters.metric, value)
+    log.info(
+        "registered %s version %s as %s (%s %.4f)", parameters.model_name, version, alias, parameters.metric, value
+    )
 
 
 def _alias(client: Any, parameters: RegisterParameters, value: float) -> str:

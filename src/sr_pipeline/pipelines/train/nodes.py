@@ -8,10 +8,10 @@ from PIL import Image
 
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel
-from sr_pipeline.networks.parameters import SCALE
+from sr_pipeline.networks.parameters import SCALE, PerceptualParameters
 from sr_pipeline.shards import CropShards
 from sr_pipeline.tracking import log_training_progress, tag_run
-from sr_pipeline.training.recipes import PerceptualParameters, Recipe, TrainParameters
+from sr_pipeline.training.recipes import Recipe, TrainParameters
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def choose_recipe(recipe: str, recipes: dict[str, Any]) -> Recipe:
     return Recipe.model_validate(recipes[recipe])
 
 
-def train_generators(  # noqa: PLR0913 - one argument an input of the node
+def train_generators(
     crops_train: CropShards,
     crops_val: CropShards,
     recipe: Recipe,
@@ -71,7 +71,7 @@ def train_generators(  # noqa: PLR0913 - one argument an input of the node
     trainer = Trainer(recipe, features, crop_size=crops_train.layout.crop_size, precision=precision, seed=seed)
     result = trainer.train(crops_train, validation, parameters, log_training_progress)
 
-    shown = validation[:4]
+    shown = [validation[i] for i in _spread(len(validation), 4)]
     columns = {
         "LR": [low_resolution_panel(pair.lr, SCALE) for pair in shown],
         "bicubic": [enlarge(pair.lr, SCALE, "bicubic") for pair in shown],

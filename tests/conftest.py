@@ -1,0 +1,110 @@
+"""Fixtures shared by all tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+TINY = {
+    "recipes": {
+        "sample": {
+            "generator": {"filters": 4, "blocks": 1},
+            "discriminator": {"filters": 4, "dense": 4},
+            "pretraining": {"steps": 4, "learning_rate": {"warmup_steps": 1}},
+            "adversarial": {"steps": 3},
+        }
+    },
+    "materialize": {"crops_per_image": 5, "shards": 2},
+    "train": {"log_every": 2, "validate_every": 2, "validation_crops": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real data for development, which is not part of the project."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the development data in ../shared, which is not part of the project")
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def photograph():
+    """A real photograph, 300x451, that ships with scikit-image."""
+    import skimage.data
+
+    return skimage.data.chelsea()
+
+
+class Project:
+    """A copy of this project in a folder of its own, run as its users run it."""
+
+    def __init__(self, folder: Path, overrides: dict | None = None):
+        self.folder = folder
+        for name in ("conf", "src"):
+            shutil.copytree(
+                REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        for name in ("pyproject.toml", ".telemetry", "dvc.yaml", ".dvcignore", ".gitignore"):
+            shutil.copy(REPOSITORY / name, folder / name)
+        for gitkeep in (REPOSITORY / "data").glob("*/.gitkeep"):
+            target = folder / gitkeep.relative_to(REPOSITORY)
+            target.parent.mkdir(parents=True)
+            target.touch()
+        if overrides:
+            (folder / "conf/local/parameters.yml").write_text(yaml.safe_dump(overrides))
+
+    def run(self, *command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+        """Run a command of the virtual environment in the project folder."""
+        done = subprocess.run(
+            self.command(*command),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            **kwargs,
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def kedro(self, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+        return self.run("kedro", *arguments, check=check, **kwargs)
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        return [str(Path(sys.executable).with_name(program)), *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """Without what a surrounding run may have set; the environment's programs come first."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "KEDRO_"))}
+        return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "COLUMNS": "200"}
+
+    def path(self, relative: str) -> Path:
+        return self.folder / relative
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A fresh copy of the project with a tiny sample recipe."""
+    return Project(tmp_path / "project", TINY)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project in which the whole chain has run once, tiny. Tests must not change its data."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project", TINY)
+    project.log = project.kedro("run").stderr
+    return project

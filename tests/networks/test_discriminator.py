@@ -1,0 +1,23 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from sr_pipeline.networks.discriminator import build_discriminator
+from sr_pipeline.networks.parameters import DiscriminatorParameters
+
+
+def test_full_discriminator_has_the_parameters_of_the_design():
+    channels = [3, 64, 64, 128, 128, 256, 256, 512, 512]
+    convolutions = sum(9 * a * b for a, b in itertools.pairwise(channels)) + 64
+    normalizations = 4 * sum(channels[2:])
+    dense = 6 * 6 * 512 * 256 + 256 + 256 + 1
+    assert build_discriminator(DiscriminatorParameters(), 96).count_params() == convolutions + normalizations + dense
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zero"])
+def test_one_logit_an_image(padding, rng):
+    discriminator = build_discriminator(DiscriminatorParameters(filters=4, dense=4, padding=padding), 48)
+    logits = discriminator(rng.uniform(-1, 1, (3, 48, 48, 3)).astype(np.float32))
+    assert logits.shape == (3, 1)
+    assert logits.dtype == "float32"

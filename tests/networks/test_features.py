@@ -1,0 +1,68 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.networks.features import FeatureExtractor
+
+
+def test_untrained_features_follow_the_seed_and_stay_frozen(rng):
+    images = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    first, same, other = (FeatureExtractor("untrained", seed=s) for s in (0, 0, 1))
+    features = first(images).numpy()
+    assert features.shape == (1, 2, 2, 512)
+    assert np.array_equal(features, same(images))
+    assert not np.array_equal(features, other(images))
+    assert first.model.trainable_variables == []
+    assert 1 < features.std() < 1000  # He initialization neither kills nor blows up the signal
+
+
+def test_inputs_are_scaled_as_vgg19_wants_them(rng):
+    """0–255, blue first, ImageNet's means removed: compared with Keras' own preprocessing of 8-bit images."""
+    image = rng.integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    extractor = FeatureExtractor("untrained")
+    expected = extractor.model(keras.applications.vgg19.preprocess_input(image.copy()))
+    assert np.allclose(extractor(image / 127.5 - 1), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_a_missing_weights_file(tmp_path):
+    with pytest.raises(
+        UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights to 'imagenet'.*'untrained'"
+    ):
+        FeatureExtractor(str(tmp_path / "no.weights.h5"))
+
+
+def test_a_file_that_holds_no_vgg_weights(tmp_path):
+    file = tmp_path / "bad.weights.h5"
+    file.write_text("not HDF5")
+    with pytest.raises(UserError, match="does not hold the weights of VGG19"):
+        FeatureExtractor(str(file))
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
+    """The download is tried for real, at an address where nobody listens."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    code = (
+        "import keras.src.applications.vgg19 as v\n"
+        "v.WEIGHTS_PATH_NO_TOP = 'http://127.0.0.1:9/weights.h5'\n"
+        "from sr_pipeline.errors import UserError\n"
+        "from sr_pipeline.networks.features import FeatureExtractor\n"
+        "try:\n    FeatureExtractor('imagenet')\nexcept UserError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert "cannot be downloaded" in done.stdout
+    assert "'untrained'" in done.stdout
+
+
+def test_features_from_a_weights_file(shared, tmp_path, photograph):
+    """Trained features tell a blurred photograph from a sharp one less well than from another photograph."""
+    file = tmp_path / "vgg19.weights.h5"
+    subprocess.run([sys.executable, str(shared / "tools/expand_vgg19.py"), str(file)], check=True, capture_output=True)
+    extractor = FeatureExtractor(str(file))
+    image = photograph[np.newaxis, :96, :96].astype(np.float32) / 127.5 - 1
+    features = extractor(image).numpy()
+    assert np.mean(features == 0) > 0.5  # after a ReLU, and sparse as trained features are
+    assert not np.allclose(features, FeatureExtractor("untrained")(image))

@@ -1,0 +1,74 @@
+import keras
+import numpy as np
+import pytest
+
+from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.inference import super_resolve, to_uint8
+from sr_pipeline.networks.parameters import GeneratorParameters
+
+SMALL = {"filters": 4, "blocks": 2}
+
+
+def test_full_generator_has_the_parameters_of_the_design():
+    head = 9 * 9 * 3 * 64 + 64 + 64
+    block = 2 * (3 * 3 * 64 * 64 + 4 * 64) + 64  # BN makes the biases redundant; it has 4 vectors
+    trunk = 3 * 3 * 64 * 64 + 4 * 64
+    double = 3 * 3 * 64 * 64 + 64 + 64
+    tail = 9 * 9 * 64 * 3 + 3
+    assert build_generator(GeneratorParameters()).count_params() == head + 16 * block + trunk + 2 * double + tail
+
+
+def test_subpixel_upsampling_has_four_times_the_filters():
+    nearest = build_generator(GeneratorParameters(**SMALL)).count_params()
+    subpixel = build_generator(GeneratorParameters(**SMALL, upsampling="subpixel")).count_params()
+    assert subpixel - nearest == 2 * 3 * (3 * 3 * 4 * 4 + 4)
+
+
+@pytest.mark.parametrize("variant", [{}, {"padding": "zero", "upsampling": "subpixel"}, {"batch_normalization": False}])
+@pytest.mark.parametrize("shape", [(5, 5), (24, 24), (7, 31)])
+def test_any_size_becomes_four_times_as_large(variant, shape, rng):
+    generator = build_generator(GeneratorParameters(**SMALL, **variant))
+    sr = generator(rng.uniform(size=(2, *shape, 3)).astype(np.float32)).numpy()
+    assert sr.shape == (2, 4 * shape[0], 4 * shape[1], 3)
+    assert sr.dtype == np.float32
+    assert np.all(np.abs(sr) <= 1)
+
+
+def test_mixed_precision_keeps_float32_weights_and_output(rng):
+    mixed = build_generator(GeneratorParameters(**SMALL), dtype="mixed_bfloat16")
+    assert {w.dtype for w in mixed.weights} == {"float32"}
+    lr = rng.uniform(size=(1, 24, 24, 3)).astype(np.float32)
+    exact = build_generator(GeneratorParameters(**SMALL))
+    exact.set_weights(mixed.get_weights())
+    assert mixed(lr).dtype == "float32"
+    assert np.allclose(mixed(lr), exact(lr), atol=0.05)
+
+
+def test_weights_follow_the_seed():
+    first, same, other = (build_generator(GeneratorParameters(**SMALL), seed=s).get_weights() for s in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_interpolating_start_enlarges_smoothly(photograph):
+    parameters = GeneratorParameters(filters=8, blocks=2, batch_normalization=False, initialization="interpolating")
+    lr = photograph[:60, :60]
+    sr = super_resolve(build_generator(parameters), lr).astype(float)
+    difference = np.abs(sr - enlarge(lr, 4, "bicubic"))
+    assert difference.mean() < 8
+    # Nearest neighbour is no smooth enlargement: this start is nearer to bicubic than that is.
+    nearest = np.abs(enlarge(lr, 4, "nearest").astype(float) - enlarge(lr, 4, "bicubic"))
+    assert difference[8:-8, 8:-8].std() < nearest[8:-8, 8:-8].std()
+
+
+def test_the_saved_model_opens_in_plain_keras(tmp_path, rng):
+    generator = build_generator(GeneratorParameters(**SMALL, upsampling="subpixel"))
+    generator.save(tmp_path / "g.keras")
+    lr = rng.uniform(size=(1, 8, 8, 3)).astype(np.float32)
+    assert np.array_equal(keras.saving.load_model(tmp_path / "g.keras")(lr), generator(lr))
+    assert {type(layer).__module__.partition(".")[0] for layer in generator.layers} == {"keras"}
+
+
+def test_rounding_to_8_bits():
+    assert to_uint8(np.array([-2, -1, 0, 0.999, 1, 2])).tolist() == [0, 0, 128, 255, 255, 255]
