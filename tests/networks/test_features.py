@@ -58,7 +58,6 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
 
 
 def test_features_from_a_weights_file(shared, tmp_path, photograph):
-    """Trained features tell a blurred photograph from a sharp one less well than from another photograph."""
     file = tmp_path / "vgg19.weights.h5"
     subprocess.run([sys.executable, str(shared / "tools/expand_vgg19.py"), str(file)], check=True, capture_output=True)
     extractor = FeatureExtractor(str(file))

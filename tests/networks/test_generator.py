@@ -53,13 +53,12 @@ def test_weights_follow_the_seed():
 
 def test_interpolating_start_enlarges_smoothly(photograph):
     parameters = GeneratorParameters(filters=8, blocks=2, batch_normalization=False, initialization="interpolating")
-    lr = photograph[:60, :60]
+    lr = photograph[100:160, 150:210]
     sr = super_resolve(build_generator(parameters), lr).astype(float)
-    difference = np.abs(sr - enlarge(lr, 4, "bicubic"))
-    assert difference.mean() < 8
-    # Nearest neighbour is no smooth enlargement: this start is nearer to bicubic than that is.
-    nearest = np.abs(enlarge(lr, 4, "nearest").astype(float) - enlarge(lr, 4, "bicubic"))
-    assert difference[8:-8, 8:-8].std() < nearest[8:-8, 8:-8].std()
+    nearest = enlarge(lr, 4, "nearest").astype(float)
+    assert np.corrcoef(sr.ravel(), enlarge(lr, 4, "bicubic").ravel())[0, 1] > 0.99
+    steps_between_columns = [np.abs(np.diff(image, axis=1)).max() for image in (sr, nearest)]
+    assert steps_between_columns[0] < 0.5 * steps_between_columns[1]
 
 
 def test_the_saved_model_opens_in_plain_keras(tmp_path, rng):

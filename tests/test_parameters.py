@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.networks.parameters import PerceptualParameters
+from sr_pipeline.parameters import check_parameters
+from sr_pipeline.training.recipes import Recipe
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def base():
+    raw = {}
+    for file in sorted((REPOSITORY / "conf/base").glob("parameters*.yml")):
+        raw |= yaml.safe_load(file.read_text())
+    return raw
+
+
+def set_at(raw, name, value):
+    changed = copy.deepcopy(raw)
+    *path, last = name.split(".")
+    place = changed
+    for part in path:
+        place = place[part]
+    place[last] = value
+    return changed
+
+
+def test_the_committed_parameters_are_valid(base):
+    parameters = check_parameters(base)
+    assert parameters.chosen_recipe() == parameters.recipes["sample"]
+
+
+def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
+    recipes = check_parameters(base).recipes
+    assert recipes["seed"] == Recipe()
+    ledig = recipes["ledig2017"]
+    assert ledig.pretraining.learning_rate.initial == 1e-4
+    assert ledig.adversarial.feature_scale == pytest.approx(1 / 12.75)
+    assert ledig.adversarial.weight == 1e-3
+    assert ledig.discriminator.dense == 1024
+    assert ledig.generator.upsampling == "subpixel"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("recipe", "smaple", "recipe 'smaple' is unknown; did you mean 'sample'?"),
+        ("recipe", "zzz", "recipe 'zzz' is unknown; choose one of: ledig2017, sample, seed"),
+        ("recpie", "seed", "parameter 'recpie' is unknown; did you mean 'recipe'?"),
+        ("train.precison", "auto", "parameter 'train.precison' is unknown; did you mean 'train.precision'?"),
+        (
+            "recipes.sample.generator.filter",
+            8,
+            "parameter 'recipes.sample.generator.filter' is unknown; did you mean 'recipes.sample.generator.filters'?",
+        ),
+        (
+            "recipes.sample.pretraining.learning_rate.inital",
+            1,
+            "parameter 'recipes.sample.pretraining.learning_rate.inital' is unknown; "
+            "did you mean 'recipes.sample.pretraining.learning_rate.initial'?",
+        ),
+        ("seed", -1, "parameter 'seed' is -1: input should be greater than or equal to 0"),
+        ("ingest.source", "flickr", "parameter 'ingest.source' is 'flickr': input should be 'sample' or 'coco'"),
+        ("materialize.crop_size", 50, "parameter 'materialize.crop_size' is 50: input should be a multiple of 4"),
+    ],
+)
+def test_bad_parameters_give_one_clear_line(base, name, value, message):
+    with pytest.raises(UserError) as caught:
+        check_parameters(set_at(base, name, value))
+    assert str(caught.value) == message
+
+
+def test_a_missing_parameter(base):
+    changed = copy.deepcopy(base)
+    del changed["materialize"]["crops_per_image"]
+    with pytest.raises(UserError, match=r"'materialize\.crops_per_image' is missing; set it in conf/base or with --params"):
+        check_parameters(changed)
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1), st.sampled_from(["", "train", "recipes.seed", "register"]))
+def test_any_unknown_name_is_refused_in_one_line(base, name, place):
+    full = f"{place}.{name}".strip(".")
+    known = base
+    for part in filter(None, place.split(".")):
+        known = known[part]
+    if name in known or name in Recipe.model_fields:
+        return
+    with pytest.raises(UserError) as caught:
+        check_parameters(set_at(base, full, 1))
+    assert f"parameter '{full}' is unknown; " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_weights_file_is_looked_for(tmp_path):
+    file = tmp_path / "vgg.weights.h5"
+    with pytest.raises(UserError, match=r"is missing; set perceptual\.weights to 'imagenet'"):
+        PerceptualParameters(weights=str(file)).check_file()
+    file.touch()
+    PerceptualParameters(weights=str(file)).check_file()
+    PerceptualParameters(weights="imagenet").check_file()
