@@ -65,10 +65,10 @@ class Project:
         if overrides:
             (folder / "conf/local/parameters.yml").write_text(yaml.safe_dump(overrides))
 
-    def run(self, *command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
-        """Run a command of the virtual environment in the project folder."""
+    def run(self, program: str, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+        """Run a program in the project folder."""
         done = subprocess.run(
-            self.command(*command),
+            self.command(program, *arguments),
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -84,11 +84,17 @@ class Project:
     def kedro(self, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
         return self.run("kedro", *arguments, check=check, **kwargs)
 
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
+        return self.run("git", *identity, *arguments).stdout
+
     def command(self, program: str, *arguments: str) -> list[str]:
-        return [str(Path(sys.executable).with_name(program)), *arguments]
+        """Programs of the virtual environment come before others."""
+        path = Path(sys.executable).with_name(program)
+        return [str(path) if path.exists() else program, *arguments]
 
     def environment(self) -> dict[str, str]:
-        """Without what a surrounding run may have set; the environment's programs come first."""
+        """Without what a surrounding run may have set."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "KEDRO_"))}
         return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "COLUMNS": "200"}
 

@@ -78,7 +78,9 @@ def test_bad_parameters_give_one_clear_line(base, name, value, message):
 def test_a_missing_parameter(base):
     changed = copy.deepcopy(base)
     del changed["materialize"]["crops_per_image"]
-    with pytest.raises(UserError, match=r"'materialize\.crops_per_image' is missing; set it in conf/base or with --params"):
+    with pytest.raises(
+        UserError, match=r"'materialize\.crops_per_image' is missing; set it in conf/base or with --params"
+    ):
         check_parameters(changed)
 
 

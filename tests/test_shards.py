@@ -19,7 +19,10 @@ def plan(tmp_path, photograph):
         file = tmp_path / f"{number}.png"
         Image.fromarray(np.roll(photograph, 40 * number, axis=1)).save(file)
         files.append(SourceImage(number, str(file)))
-    return CropPlan((ShardPlan("a.array_record", tuple(files[:2]), LAYOUT), ShardPlan("b.array_record", (files[2],), LAYOUT)), LAYOUT)
+    return CropPlan(
+        (ShardPlan("a.array_record", tuple(files[:2]), LAYOUT), ShardPlan("b.array_record", (files[2],), LAYOUT)),
+        LAYOUT,
+    )
 
 
 def test_what_is_read_is_what_was_cut(plan, tmp_path, photograph):

@@ -45,7 +45,9 @@ def test_an_adversarial_step_moves_both_networks_and_not_vgg(trainer, batch):
     generator, discriminator, vgg = (
         m.get_weights() for m in (trainer.generator, trainer.discriminator, trainer.features.model)
     )
-    losses = {name: float(loss) for name, loss in trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr).items()}
+    losses = {
+        name: float(loss) for name, loss in trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr).items()
+    }
     assert all(changed(generator, trainer.generator))
     assert any(changed(discriminator, trainer.discriminator))
     assert not any(changed(vgg, trainer.features.model))

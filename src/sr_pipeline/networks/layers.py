@@ -19,12 +19,13 @@ class Style:
     dtype: keras.DTypePolicy
 
 
-def reflect_pad(x: keras.KerasTensor, margin: int) -> keras.KerasTensor:
+def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTensor:
     """Mirror ``margin`` pixels at each edge of an NHWC tensor, which must be larger than ``margin``.
 
     The edge pixel itself is not repeated.
     """
-    return keras.ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    padded = keras.ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    return _named(padded, name)
 
 
 def convolve(
@@ -43,7 +44,7 @@ def convolve(
     """
     reflect = style.padding == "reflect"
     if reflect:
-        x = reflect_pad(x, kernel // 2)
+        x = reflect_pad(x, kernel // 2, f"{name}_pad")
     return keras.layers.Conv2D(
         filters,
         kernel,
@@ -78,8 +79,18 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
     """
     if upsampling == "subpixel":
         x = convolve(x, 4 * filters, 3, style, name=f"{name}_conv")
-        x = keras.ops.depth_to_space(x, 2)
+        x = _named(keras.ops.depth_to_space(x, 2), f"{name}_shuffle")
     else:
         x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=style.dtype, name=f"{name}_nearest")(x)
         x = convolve(x, filters, 3, style, name=f"{name}_conv")
     return prelu(x, style, f"{name}_prelu")
+
+
+def _named(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Name the operation that made ``x``.
+
+    Keras numbers operations without a name over the whole process, so that equal models would be saved
+    as unequal bytes.
+    """
+    x._keras_history.operation.name = name
+    return x

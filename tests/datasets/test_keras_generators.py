@@ -1,0 +1,56 @@
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from sr_pipeline.datasets.keras_generators import KerasGeneratorsDataset, save_keras_model
+from sr_pipeline.errors import UserError
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.parameters import GeneratorParameters
+
+SMALL = GeneratorParameters(filters=4, blocks=1)
+
+
+@pytest.fixture
+def models():
+    return {"srgan": build_generator(SMALL, seed=1), "srresnet": build_generator(SMALL, seed=2)}
+
+
+def test_what_is_saved_is_loaded(models, tmp_path, rng):
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path / "models"))
+    assert not dataset.exists()
+    dataset.save(models)
+    assert dataset.exists()
+    assert sorted(file.name for file in (tmp_path / "models").iterdir()) == ["generator.keras", "srresnet.keras"]
+    lr = rng.uniform(size=(1, 8, 8, 3)).astype(np.float32)
+    for name, model in dataset.load().items():
+        assert np.array_equal(model(lr), models[name](lr))
+
+
+def test_equal_models_give_equal_bytes(models, tmp_path):
+    paths = [tmp_path / "a.keras", tmp_path / "b.keras"]
+    save_keras_model(models["srgan"], paths[0])
+    time.sleep(2.1)  # zip archives keep times in steps of two seconds
+    save_keras_model(build_generator(SMALL, seed=1), paths[1])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with zipfile.ZipFile(paths[0]) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_recipe_without_pretraining_leaves_no_old_srresnet(models, tmp_path):
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path))
+    dataset.save(models)
+    dataset.save({"srgan": models["srgan"]})
+    assert list(dataset.load()) == ["srgan"]
+
+
+def test_no_model_and_no_keras_file(tmp_path):
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path))
+    with pytest.raises(Exception, match="there is no trained generator at") as caught:
+        dataset.load()
+    assert isinstance(caught.value.__cause__, UserError)
+    (tmp_path / "generator.keras").write_text("not a zip archive")
+    with pytest.raises(Exception, match=r"generator\.keras is no Keras model") as caught:
+        dataset.load()
+    assert isinstance(caught.value.__cause__, UserError)

@@ -1,0 +1,48 @@
+"""What MLflow says of runs that did not go through."""
+
+import signal
+import subprocess
+import time
+
+import mlflow
+import pytest
+
+LONG = "--params=recipes.sample.pretraining.steps=100000"
+
+
+def newest_run(project):
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sr-pipeline")
+    return client.search_runs([experiment.experiment_id], max_results=1)[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_killed(project, number):
+    log = project.path("log")
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            project.command("kedro", "run", LONG), cwd=project.folder, env=project.environment(), stderr=file
+        )
+        until = time.monotonic() + 240
+        while "pretraining 10/" not in log.read_text():  # training really runs
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(timeout=60) != 0
+    run = newest_run(project)
+    assert run.info.status == "KILLED"
+    assert run.data.metrics["train/pixel_loss"] > 0
+    assert not project.path("data/06_models/generator.keras").exists()
+
+
+def test_a_failed_run_says_why(project):
+    project.kedro("run", "--pipelines=ingest,materialize")
+    shard = next(project.path("data/05_model_input/crops/train").glob("*.array_record"))
+    shard.unlink()
+    done = project.kedro("run", "--pipelines=train", check=False)
+    assert done.returncode == 1
+    assert "is missing; make it again with kedro run --pipelines=materialize" in done.stderr.splitlines()[-1]
+    run = newest_run(project)
+    assert run.info.status == "FAILED"
+    assert shard.name in run.data.tags["error"]
