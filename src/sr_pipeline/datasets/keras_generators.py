@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -71,7 +72,8 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 def save_keras_model(model: Any, path: Path) -> None:
     """Save ``model`` as ``path`` so that equal models give equal bytes.
 
-    Keras stamps the date into the archive's metadata and its members; both are set to a fixed one.
+    Keras stamps the date into the archive's metadata and its members, and identifies shared objects in the
+    configuration by their addresses in memory: a fixed date and numbers in order of appearance replace them.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch:
         stamped, steady = Path(scratch) / "stamped.keras", Path(scratch) / "steady.keras"
@@ -79,7 +81,18 @@ def save_keras_model(model: Any, path: Path) -> None:
         with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(steady, "w") as target:
             for name in sorted(source.namelist()):
                 content = source.read(name)
-                if name == "metadata.json":
+                if name == "config.json":
+                    content = _number_shared_objects(content)
+                elif name == "metadata.json":
                     content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
                 target.writestr(zipfile.ZipInfo(name, _EPOCH), content)
         os.replace(steady, path)
+
+
+def _number_shared_objects(config: bytes) -> bytes:
+    numbers: dict[bytes, int] = {}
+
+    def number(match: re.Match[bytes]) -> bytes:
+        return match[1] + str(numbers.setdefault(match[2], len(numbers) + 1)).encode()
+
+    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
