@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 import subprocess
 
 import mlflow
@@ -90,9 +89,9 @@ def test_the_run_is_tracked(run, client, finished):
     assert "reports/metrics.json" in reports
 
 
-def test_the_generator_is_registered_and_works(finished, client, rng):
+def test_the_generator_is_registered_and_works(finished, client):
     version = client.get_model_version_by_alias("sr-generator", "champion")
-    assert version.version == "1"
+    assert int(version.version) == 1
     mlflow.set_tracking_uri(f"sqlite:///{finished.folder}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/sr-generator@champion")
     tensor = model.metadata.signature.inputs.inputs[0]
@@ -148,10 +147,3 @@ def test_listing_and_ingest_do_without_tensorflow(project):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-
-
-def test_the_mlflow_ui_opens_on_the_projects_store(finished):
-    """`make ui` serves this very database: the run is in it, under the experiment's name."""
-    with sqlite3.connect(finished.path("mlflow.db")) as database:
-        names = {row[0] for row in database.execute("select name from experiments")}
-    assert "sr-pipeline" in names
