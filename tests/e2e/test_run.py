@@ -99,7 +99,7 @@ def test_the_generator_is_registered_and_works(finished, client):
     assert model.input_example.shape == (1, 24, 24, 3)
     sr = model.predict(model.input_example)
     assert sr.shape == (1, 96, 96, 3)
-    logged = client.get_logged_model(version.model_id)
+    logged = client.get_logged_model(model.metadata.model_id)
     assert {m.key for m in logged.metrics} >= {"val/srgan/psnr_y", "val/bicubic/ssim_y"}
 
 
