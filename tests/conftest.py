@@ -52,10 +52,9 @@ class Project:
 
     def __init__(self, folder: Path, overrides: dict | None = None):
         self.folder = folder
-        for name in ("conf", "src"):
-            shutil.copytree(
-                REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
+        not_in_git = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "config.local")
+        for name in ("conf", "src", ".dvc"):
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=not_in_git)
         for name in ("pyproject.toml", ".telemetry", "dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(REPOSITORY / name, folder / name)
         for gitkeep in (REPOSITORY / "data").glob("*/.gitkeep"):
