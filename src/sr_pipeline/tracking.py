@@ -55,8 +55,8 @@ def begin_run(project: Path, parameters: ProjectParameters, pipeline_names: list
         known = mlflow.get_run(joined).data.params
         logged = {name: value for name, value in logged.items() if name not in known}
     else:
-        name = " ".join([parameters.recipe, *(["dvc repro"] if repro else pipeline_names)])
-        mlflow.start_run(run_name=name, log_system_metrics=True)
+        started_by = "dvc repro" if repro else " ".join(pipeline_names)
+        mlflow.start_run(run_name=f"{parameters.recipe} {started_by}".strip(), log_system_metrics=True)
     mlflow.log_params(logged)
     tags = {
         "recipe": parameters.recipe,
