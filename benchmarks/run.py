@@ -1,4 +1,4 @@
-"""Measure the speed of training steps and inference beside the machine's matrix multiplication peak.
+"""Measure the way of the data and the training steps, beside the machine's matrix multiplication peak.
 
 Writes ``bench.json``: every figure with the peak measured in the same run, so that machines, and the noise
 of one machine, can be told apart.
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
+from benchmarks.data import measure_data, read_crops_per_second
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import LearningRate, Recipe
@@ -67,10 +68,16 @@ def main(output: Path) -> None:
     peak = matmul_peak(precision)
     recipes = yaml.safe_load(Path("conf/base/parameters_recipes.yml").read_text())["recipes"]
     report: dict[str, Any] = {"precision": precision, "matmul_peak_gflops": peak}
+    for name, figures in measure_data().items():
+        report[name] = {**figures, "matmul_peak_gflops": peak}
     for name in ("sample", "seed"):
         report[name] = {**measure_steps(Recipe.model_validate(recipes[name]), precision), "matmul_peak_gflops": peak}
     flops = 2e9 * SEED_ADVERSARIAL_GMAC * Recipe().batch_size
     report["seed"]["adversarial_step_of_peak"] = flops / report["seed"]["adversarial_step_s"] / (peak * 1e9)
+    crops_per_s = read_crops_per_second()
+    consumed = Recipe.model_validate(recipes["sample"]).batch_size / report["sample"]["pretraining_step_s"]
+    report["read"] = {"crops_per_s": crops_per_s, "of_sample_pretraining": crops_per_s / consumed}
+    report["read"]["matmul_peak_gflops"] = peak
     text = json.dumps(report, indent=2)
     output.write_text(text + "\n")
     sys.stdout.write(text + "\n")

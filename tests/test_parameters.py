@@ -65,7 +65,11 @@ def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
             "did you mean 'recipes.sample.pretraining.learning_rate.initial'?",
         ),
         ("seed", -1, "parameter 'seed' is -1: input should be greater than or equal to 0"),
-        ("ingest.source", "flickr", "parameter 'ingest.source' is 'flickr': input should be 'sample' or 'coco'"),
+        (
+            "ingest.source",
+            "flickr",
+            "parameter 'ingest.source' is 'flickr': input should be 'sample', 'coco' or 'folder'",
+        ),
         ("materialize.crop_size", 50, "parameter 'materialize.crop_size' is 50: input should be a multiple of 4"),
     ],
 )

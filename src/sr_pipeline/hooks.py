@@ -18,7 +18,7 @@ from kedro.pipeline import Pipeline
 from sr_pipeline import tracking
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import ProjectParameters, check_parameters
-from sr_pipeline.sources.coco import check_split
+from sr_pipeline.sources.listing import check_source
 
 
 class ProjectChecks:
@@ -102,9 +102,8 @@ class MlflowTracking:
 
 def _check_files(parameters: ProjectParameters, inputs: set[str]) -> None:
     """Check that the files exist which the parameters among ``inputs`` name."""
-    if "params:ingest" in inputs and parameters.ingest.source == "coco":
-        for split, paths in (("train", parameters.ingest.coco.train), ("val", parameters.ingest.coco.val)):
-            check_split(split, paths)
+    if "params:ingest" in inputs:
+        check_source(parameters.ingest)
     if "params:perceptual" in inputs:
         parameters.perceptual.check_file()
 
@@ -128,11 +127,11 @@ def _training_id(pipeline: Pipeline, catalog: DataCatalog) -> str | None:
 
 
 def _location(catalog: DataCatalog | None, name: str) -> Path | None:
-    """Path on disk of a dataset, None if it has none."""
+    """Path on disk of a dataset, None if it has none or lies on object storage."""
     dataset = catalog.get(name) if catalog is not None and name in catalog else None
     for attribute in ("_filepath", "_folder", "_path"):
         path = getattr(dataset, attribute, None)
-        if path is not None:
+        if path is not None and "://" not in str(path):
             return Path(path)
     return None
 

@@ -2,29 +2,38 @@
 
 A record is the raw 8-bit RGB of the HR crop followed by that of the LR crop, both row by row. The index
 says how large they are, how many each shard holds, from which parameters they came, and their SHA-256.
+
+A shard is written whole or not at all, and beside it a small file that says from what. The index comes last
+and replaces those files: an interrupted run leaves shards that the next one recognizes and keeps.
 """
 
 import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging import crops, decode, resample
 from sr_pipeline.imaging.crops import crop_corners, cut_pairs
-from sr_pipeline.imaging.decode import read_rgb
+from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
 from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.storage import UPath, is_local, local_path, locate, read_bytes, write_text, written_whole
 
 log = logging.getLogger(__name__)
 
 INDEX = "index.json"
+RECORD = "HR crop, then LR crop: 8-bit RGB, row by row"
+# Rough times of one core, to tell small work from large.
+_SECONDS_AN_IMAGE, _SECONDS_A_CROP, _WORTH_A_WORKER = 4e-3, 0.15e-3, 5.0
+_FINISHED = ".finished.json"
 # One record a chunk, for random access; not compressed: crops of photographs shrink little, and
 # reading them back would cost more than the disk saved.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -38,6 +47,7 @@ class CropLayout:
     crop_size: int
     crops_per_image: int
     scale: int
+    min_contrast: float = 0
 
     @property
     def lr_size(self) -> int:
@@ -51,10 +61,11 @@ class CropLayout:
 
 
 class SourceImage(NamedTuple):
-    """A photograph to cut crops from."""
+    """A photograph to cut crops from; its hash makes sure that it is still the one that ingest saw."""
 
     id: int
     file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -65,80 +76,178 @@ class ShardPlan:
     images: tuple[SourceImage, ...]
     layout: CropLayout
 
-    def write(self, folder: Path) -> dict[str, Any]:
-        """Write the shard into ``folder`` and return its index entry ``{"file", "count", "sha256"}``.
+    def write(self, folder: UPath) -> dict[str, Any]:
+        """Write the shard into ``folder`` and return its index entry.
 
-        The file appears whole or not at all; the same plan always gives the same bytes.
+        The same plan always gives the same bytes. The entry has ``file``, ``images`` and ``count`` (of crops),
+        ``bytes`` and ``sha256``.
+
+        Raises:
+            UserError: if a photograph is gone or no longer what ingest saw.
         """
         from array_record.python.array_record_module import ArrayRecordWriter
 
-        target = folder / self.file
-        partial = target.with_name(target.name + ".partial")
         count = 0
-        writer = ArrayRecordWriter(str(partial), _WRITER_OPTIONS)
-        for record in self._records():
-            writer.write(record)
-            count += 1
-        writer.close()
-        digest = _sha256(partial)
-        os.replace(partial, target)
-        return {"file": self.file, "count": count, "sha256": digest}
+        with written_whole(folder / self.file) as partial:
+            writer = ArrayRecordWriter(str(partial), _WRITER_OPTIONS)
+            try:
+                for record in self._records():
+                    writer.write(record)
+                    count += 1
+            finally:
+                writer.close()
+            entry = {
+                "file": self.file,
+                "images": len(self.images),
+                "count": count,
+                "bytes": partial.stat().st_size,
+                "sha256": _sha256(partial),
+            }
+        write_text(folder / (self.file + _FINISHED), json.dumps({"plan": self.digest, "entry": entry}))
+        return entry
+
+    def finished(self, folder: UPath) -> dict[str, Any] | None:
+        """The index entry of this very shard if an interrupted run left it whole, otherwise None."""
+        try:
+            note = json.loads((folder / (self.file + _FINISHED)).read_text(encoding="utf-8"))
+            entry: dict[str, Any] = note["entry"]
+            shard = folder / self.file
+            intact = shard.stat().st_size == entry["bytes"]
+            if is_local(shard):  # reading back from object storage would cost more than writing again
+                intact = intact and _sha256(local_path(shard)) == entry["sha256"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return entry if intact and note["plan"] == self.digest else None
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that decides the shard's bytes: photographs, layout, code and libraries."""
+        images = [(image.id, image.sha256) for image in self.images]
+        return hashlib.sha256(json.dumps([_code_digest(), asdict(self.layout), images]).encode()).hexdigest()
 
     def _records(self) -> Iterator[bytes]:
         layout = self.layout
         for image in self.images:
-            pixels = read_rgb(Path(image.file))
-            corners = crop_corners(
-                layout.seed, image.id, layout.crops_per_image, (pixels.shape[0], pixels.shape[1]), layout.crop_size
-            )
-            for hr, lr in cut_pairs(pixels, corners, layout.crop_size, layout.scale):
+            picture = _open_unchanged(image)
+            shape = (picture.height, picture.width)
+            corners = crop_corners(layout.seed, image.id, layout.crops_per_image, shape, layout.crop_size)
+            for hr, lr in cut_pairs(picture, corners, layout.crop_size, layout.scale, layout.min_contrast):
                 yield hr.tobytes() + lr.tobytes()
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """Who writes shards: so many processes of this machine (None: what pays), or the workers of a Dask scheduler."""
+
+    workers: int | None = None
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
 class CropPlan:
     """All shards of one split, and who writes them."""
 
+    split: str
     shards: tuple[ShardPlan, ...]
     layout: CropLayout
-    workers: int = 1
-    scheduler: str | None = None
+    workforce: Workforce = field(default_factory=Workforce)
 
-    def write(self, folder: Path) -> None:
-        """Write all shards, then the index, and remove shards of an earlier plan from ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / INDEX).unlink(missing_ok=True)  # a folder without index is an unfinished one
-        entries = self._write_shards(folder)
-        index = {"layout": self.layout.__dict__, "count": sum(e["count"] for e in entries), "shards": entries}
-        partial = folder / f"{INDEX}.partial"
-        partial.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, folder / INDEX)
-        expected = {INDEX, *(entry["file"] for entry in entries)}
-        for stale in folder.iterdir():
-            if stale.name not in expected:
-                stale.unlink()
+    def write(self, folder: Path | str) -> None:
+        """Write the shards that are not there yet, then the index, and remove what else lies in ``folder``.
 
-    def _write_shards(self, folder: Path) -> list[dict[str, Any]]:
-        if self.scheduler is None and self.workers == 1:
-            return [shard.write(folder) for shard in self.shards]
-        from distributed import Client, LocalCluster
+        Raises:
+            UserError: if a photograph or the Dask scheduler is not there, workers keep dying, or no crop has
+                the contrast asked for.
+        """
+        target = locate(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / INDEX).unlink(missing_ok=True)  # a folder without index is an unfinished one
+        finished = {plan.file: entry for plan in self.shards if (entry := plan.finished(target))}
+        if finished:
+            log.info("%s: %d of %d shards are there already", self.split, len(finished), len(self.shards))
+        todo = [plan for plan in self.shards if plan.file not in finished]
+        for entry in _with_progress(self._write_shards(todo, target), len(todo), self.split):
+            finished[entry["file"]] = entry
+        entries = [finished[plan.file] for plan in self.shards if finished[plan.file]["count"]]
+        self._write_index(target, entries)
+        _remove_all_but(target, {INDEX, *(entry["file"] for entry in entries)})
 
-        with contextlib.ExitStack() as stack:
-            address: Any = self.scheduler
-            if address is None:
-                address = stack.enter_context(
-                    LocalCluster(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
-                )
-            client = stack.enter_context(Client(address))
-            futures = client.map(ShardPlan.write, self.shards, folder=folder.absolute(), pure=False)
-            return list(client.gather(futures))
+    def _write_index(self, folder: UPath, entries: list[dict[str, Any]]) -> None:
+        count = sum(entry["count"] for entry in entries)
+        if not count:
+            raise UserError(
+                f"no crop of split '{self.split}' has a contrast of materialize.min_contrast="
+                f"{self.layout.min_contrast} or more; lower it"
+            )
+        images = sum(len(plan.images) for plan in self.shards)
+        index = {
+            "record": RECORD,
+            "layout": asdict(self.layout),
+            "images": images,
+            "count": count,
+            "shards": entries,
+        }
+        write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+        flat = images * self.layout.crops_per_image - count
+        without = f", without {flat} flat ones" if flat else ""
+        log.info("%s: %d crops of %d photographs in %d shards%s", self.split, count, images, len(entries), without)
+
+    def _write_shards(self, plans: list[ShardPlan], folder: UPath) -> Iterator[dict[str, Any]]:
+        """Index entries as shards get ready, in whatever order."""
+        workers = min(self.workforce.workers or _worthwhile_workers(plans), len(plans))
+        if self.workforce.scheduler is None and workers <= 1:
+            yield from (plan.write(folder) for plan in plans)
+            return
+        from distributed import KilledWorker, as_completed
+
+        with _dask_client(self.workforce.scheduler, workers) as client:
+            futures = client.map(ShardPlan.write, plans, folder=folder, pure=False)
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except KilledWorker as error:
+                raise UserError(
+                    f"Dask workers died again and again on a shard of split '{self.split}' ({error.last_worker}); "
+                    "they may lack memory: set materialize.workers lower; what is finished will be kept"
+                ) from error
+
+
+@contextlib.contextmanager
+def _dask_client(scheduler: str | None, workers: int) -> Iterator[Any]:
+    """A client of the scheduler at that address, or of a cluster of local processes without one."""
+    import dask.config
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    if scheduler is None:
+        # Workers report by their results; what else they log is about connections that end with the cluster.
+        environment = dask.config.get("distributed.nanny.pre-spawn-environ")
+        quiet = {"distributed.nanny.pre-spawn-environ": environment | {"DASK_LOGGING__DISTRIBUTED": "critical"}}
+        with (
+            dask.config.set(quiet),
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at materialize.scheduler={scheduler} ({error}); start it, "
+            "or set materialize.scheduler=null to work on this machine"
+        ) from error
+    with client:
+        yield client
 
 
 class CropShards:
     """Random access to the crop pairs of one folder of shards.
 
+    Opening reads the index alone, so it takes as long for a million crops as for ten.
+
     Raises:
-        UserError: if the folder has no index, or a shard is missing or shorter than the index says.
+        UserError: if the folder has no index, or a shard is missing or not as long as the index says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,6 +263,11 @@ class CropShards:
             path = folder / shard["file"]
             if not path.is_file():
                 raise UserError(f"crop shard {path} is missing; make it again with kedro run --pipelines=materialize")
+            if path.stat().st_size != shard["bytes"]:
+                raise UserError(
+                    f"crop shard {path} has {path.stat().st_size} bytes where {INDEX} says {shard['bytes']}; "
+                    "make it again with kedro run --pipelines=materialize"
+                )
 
     def __len__(self) -> int:
         return int(self.index["count"])
@@ -163,14 +277,7 @@ class CropShards:
         """The records as a Grain data source: ``records[i]`` is the bytes of pair i."""
         from grain.sources import ArrayRecordDataSource
 
-        files = [str(self.folder / shard["file"]) for shard in self.index["shards"]]
-        source = ArrayRecordDataSource(files)
-        if len(source) != len(self):
-            raise UserError(
-                f"the shards in {self.folder} hold {len(source)} crops where {INDEX} says {len(self)}; "
-                "make them again with kedro run --pipelines=materialize"
-            )
-        return source
+        return ArrayRecordDataSource([_WholeShard.of(self.folder, shard) for shard in self.index["shards"]])
 
     @property
     def sha256(self) -> str:
@@ -188,6 +295,71 @@ class CropShards:
 
     def __getitem__(self, number: int) -> tuple[RgbImage, RgbImage]:
         return self.decode(self.records[number])
+
+
+@dataclass(frozen=True)
+class _WholeShard:
+    """What array_record calls a file instruction: given the count, it need not open the file to learn it."""
+
+    filename: str
+    examples_in_shard: int
+    take: int
+    skip: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, entry: dict[str, Any]) -> "_WholeShard":
+        return cls(str(folder / entry["file"]), entry["count"], entry["count"])
+
+
+def _open_unchanged(image: SourceImage) -> Any:
+    """The picture of ``image``, if the file is there and the one that ingest saw."""
+    try:
+        content = read_bytes(image.file)
+        if hashlib.sha256(content).hexdigest() == image.sha256:
+            return decode_rgb(content, max_pixels=2**40).picture  # ingest has judged its size
+        problem = "has changed since ingest"
+    except (OSError, UnusablePictureError) as error:
+        problem = f"can no longer be read ({error})"
+    raise UserError(f"photograph {image.file} {problem}; run kedro run --pipelines=ingest again")
+
+
+def _with_progress(entries: Iterator[dict[str, Any]], total: int, split: str) -> Iterator[dict[str, Any]]:
+    """``entries`` with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    yield from tqdm(entries, total=total, desc=f"crops of {split}", unit="shard", disable=None)
+
+
+def _remove_all_but(folder: UPath, names: set[str]) -> None:
+    for stale in list(folder.iterdir()):
+        if stale.name not in names and stale.is_file():
+            stale.unlink()
+
+
+def _worthwhile_workers(plans: list[ShardPlan]) -> int:
+    """One worker a processor, but fewer where starting a process takes longer than what it would do."""
+    images = sum(len(plan.images) for plan in plans)
+    crops_per_image = plans[0].layout.crops_per_image if plans else 0
+    seconds = images * (_SECONDS_AN_IMAGE + crops_per_image * _SECONDS_A_CROP)
+    return min(cpu_count(), int(seconds / _WORTH_A_WORKER) + 1)
+
+
+def cpu_count() -> int:
+    """Processors this process may use, with the limits of containers."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+@cache
+def _code_digest() -> str:
+    """Hash of the code and the library versions that decide what a shard holds."""
+    digest = hashlib.sha256()
+    for file in (__file__, crops.__file__, decode.__file__, resample.__file__):
+        digest.update(Path(file).read_bytes())
+    for package in ("array_record", "numpy", "pillow"):
+        digest.update(f"{package} {metadata.version(package)}".encode())
+    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:

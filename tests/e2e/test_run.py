@@ -84,7 +84,7 @@ def test_the_run_is_tracked(run, client, finished):
     assert [point.step for point in losses] == [2, 4]
     assert [p.step for p in client.get_metric_history(run.info.run_id, "train/generator_loss")] == [6, 7]
     pictures = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "pictures")}
-    assert pictures == {"pictures/comparison.png", "pictures/samples.png"}
+    assert pictures == {f"pictures/{name}.png" for name in ("comparison", "contact_sheet", "samples")}
     reports = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "reports")}
     assert "reports/metrics.json" in reports
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from sr_pipeline.imaging.crops import crop_corners, cut_pairs, shard_of
+from sr_pipeline.imaging.crops import contrast, crop_corners, cut_pairs, shard_of
 from sr_pipeline.imaging.resample import downsample
 
 
@@ -38,11 +39,42 @@ def test_low_resolution_comes_from_the_crop_alone(photograph):
     outside = np.ones(photograph.shape[:2], bool)
     outside[top : top + 96, left : left + 96] = False
     changed[outside] = 0
-    (hr, lr), *_ = cut_pairs(photograph, corners, 96, 4)
-    (changed_hr, changed_lr), *_ = cut_pairs(changed, corners, 96, 4)
-    assert np.array_equal(hr, changed_hr)
-    assert np.array_equal(lr, changed_lr)
-    assert np.array_equal(lr, downsample(hr, 4))
+    (hr, lr), *_ = cut_pairs(Image.fromarray(photograph), corners, 96, 4)
+    (changed_hr, changed_lr), *_ = cut_pairs(Image.fromarray(changed), corners, 96, 4)
+    assert hr == changed_hr
+    assert lr == changed_lr
+    assert np.array_equal(hr, photograph[top : top + 96, left : left + 96])
+    assert np.array_equal(lr, downsample(np.asarray(hr), 4))
+
+
+@given(st.data(), st.integers(48, 120), st.integers(48, 120), st.integers(0, 2**31 - 1))
+def test_pairs_are_the_pixels_at_their_corners(data, height, width, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    size = 4 * data.draw(st.integers(2, min(height, width) // 4))
+    corners = crop_corners(seed, 3, 4, (height, width), size)
+    pairs = list(cut_pairs(Image.fromarray(pixels), corners, size, 4))
+    assert len(pairs) == 4
+    for (top, left), (hr, lr) in zip(corners, pairs, strict=True):
+        assert np.array_equal(hr, pixels[top : top + size, left : left + size])
+        assert lr.size == (size // 4, size // 4)
+
+
+def test_flat_crops_are_left_out(photograph):
+    half_flat = photograph.copy()
+    half_flat[:, 225:] = 128
+    corners = crop_corners(0, 1, 50, photograph.shape[:2], 96)
+    kept = list(cut_pairs(Image.fromarray(half_flat), corners, 96, 4, min_contrast=5))
+    assert 0 < len(kept) < 50
+    assert all(contrast(hr) >= 5 for hr, _ in kept)
+    everything = list(cut_pairs(Image.fromarray(half_flat), corners, 96, 4))
+    assert [hr for hr, _ in kept] == [hr for hr, _ in everything if contrast(hr) >= 5]
+
+
+def test_contrast_of_known_pictures():
+    assert contrast(Image.new("RGB", (9, 9), (10, 200, 30))) == 0
+    checkers = np.zeros((8, 8, 3), np.uint8)
+    checkers[:, ::2] = 255
+    assert contrast(Image.fromarray(checkers)) == 127.5
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 64))

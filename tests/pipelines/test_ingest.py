@@ -1,45 +1,72 @@
-from pathlib import Path
+import io
+import random
+import struct
+import zlib
+from collections import Counter
 
+import numpy as np
 import pytest
 from PIL import Image
+from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import IngestParameters
-from sr_pipeline.pipelines.ingest.nodes import inspect_photographs
-from sr_pipeline.sources.coco import Photograph
+from sr_pipeline.pipelines.ingest.nodes import COLUMNS, draw_contact_sheet, inspect_photographs
+from sr_pipeline.sources.photograph import Photograph
+
+
+def parameters_with(**others):
+    split = {"images": "unused", "annotations": "unused"}
+    return IngestParameters(source="coco", coco={"train": split, "val": split}, **({"max_bad_fraction": 1} | others))
 
 
 @pytest.fixture
 def parameters():
-    split = {"images": "unused", "annotations": "unused"}
-    return IngestParameters(source="coco", coco={"train": split, "val": split}, min_size=96)
+    return parameters_with()
 
 
 @pytest.fixture
-def photographs(tmp_path, photograph):
-    """One photograph of each kind; the good one is in both splits under other ids."""
-    picture = Image.fromarray(photograph)
-    picture.save(tmp_path / "good.png")
-    picture.convert("L").save(tmp_path / "gray.jpg")
-    picture.crop((0, 0, 200, 95)).save(tmp_path / "small.png")
-    picture.save(tmp_path / "cut.jpg")
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:3000])
-    (tmp_path / "text.jpg").write_text("no picture")
-    (tmp_path / "empty.png").touch()
+def folder(tmp_path):
+    return UPath(tmp_path)
 
-    def listed(number, name, width=451, height=300, split="train"):
-        return Photograph(number, tmp_path / name, width, height, "CC", ["cat"], split)
+
+@pytest.fixture
+def photographs(folder, photograph):
+    """One photograph of each kind."""
+    picture = Image.fromarray(photograph)
+    picture.save(folder / "good.png")
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "held_out.png")
+    picture.convert("L").save(folder / "gray.jpg")
+    picture.crop((0, 0, 200, 95)).save(folder / "small.png")
+    picture.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:3000])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").touch()
+    (folder / "folder.jpg").mkdir()
+    Image.new("1", (8100, 8100)).save(folder / "bomb.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "turned.jpg", exif=exif)
+
+    def listed(number, name, size=(451, 300), split="train"):
+        return Photograph(number, folder / name, split, *(size or ()), licence="CC", categories=("cat",))
 
     return [
         listed(1, "good.png"),
         listed(2, "gray.jpg"),
-        listed(3, "small.png", 200, 95),
+        listed(3, "small.png", (200, 95)),
         listed(4, "cut.jpg"),
         listed(5, "text.jpg"),
         listed(6, "empty.png"),
         listed(7, "gone.png"),
-        listed(8, "good.png", 300, 451),
-        listed(9, "good.png", split="val"),
+        listed(8, "good.png", (300, 451)),
+        listed(9, "held_out.png", split="val"),
+        listed(10, "held_out.png"),
+        listed(11, "bomb.png", (8100, 8100)),
+        listed(12, "turned.jpg", (451, 300)),
+        listed(13, "turned.jpg", (300, 451)),
+        listed(14, "good.png", None),
+        listed(15, "folder.jpg"),
     ]
 
 
@@ -49,36 +76,149 @@ def test_each_photograph_is_judged(photographs, parameters):
         1: "",
         2: "",
         3: "too small",
-        4: "undecodable",
+        4: "truncated",
         5: "undecodable",
         6: "undecodable",
         7: "missing",
         8: "size contradicts the annotations",
         9: "",
+        10: "also held out",
+        11: "decompression bomb",
+        12: "",
+        13: "",
+        14: "",
+        15: "unreadable",
     }
     assert report == {
-        "total": 9,
-        "ok": 3,
-        "excluded": {"missing": 1, "size contradicts the annotations": 1, "too small": 1, "undecodable": 3},
+        "total": 15,
+        "ok": 6,
+        "excluded": {
+            "also held out": 1,
+            "decompression bomb": 1,
+            "missing": 1,
+            "size contradicts the annotations": 1,
+            "too small": 1,
+            "truncated": 1,
+            "undecodable": 2,
+            "unreadable": 1,
+        },
     }
-    assert list(manifest.columns) == [
-        "id",
-        "file",
-        "width",
-        "height",
-        "licence",
-        "categories",
-        "split",
-        "mode",
-        "sha256",
-        "status",
-        "reason",
-    ]
-    assert manifest.loc[manifest["id"] == 2, "mode"].item() == "L"
-    assert manifest.loc[manifest["id"] == 1, "sha256"].item() == manifest.loc[manifest["id"] == 9, "sha256"].item()
+    assert list(manifest.columns) == COLUMNS
+    by_id = manifest.set_index("id")
+    assert by_id.loc[2, "mode"] == "L"
+    assert by_id.loc[1, "sha256"] == by_id.loc[14, "sha256"]
+    assert by_id.loc[12, ["width", "height"]].tolist() == [300, 451], "upright"
+    assert by_id.loc[14, ["width", "height"]].tolist() == [451, 300], "of the file where the source does not say"
+
+
+def test_the_number_of_threads_changes_nothing(photographs, parameters):
+    one, _ = inspect_photographs(photographs * 9, parameters_with(workers=1))
+    many, _ = inspect_photographs(photographs * 9, parameters_with(workers=5))
+    assert one.equals(many)
 
 
 def test_a_split_without_usable_photographs(photographs, parameters):
-    gone = photographs[-1]._replace(file=Path("gone.png"))
+    gone = photographs[8]._replace(file=UPath("gone.png"))
     with pytest.raises(UserError, match=r"no usable photograph in split 'val': \{'missing': 1\}"):
         inspect_photographs([photographs[0], gone], parameters)
+
+
+def test_too_many_bad_files_stop_the_run_and_one_never_does(photographs, caplog):
+    good, cut, gone, held_out = photographs[0], photographs[3], photographs[6], photographs[8]
+    _, report = inspect_photographs([good, cut, held_out], parameters_with(max_bad_fraction=0))
+    assert report["excluded"] == {"truncated": 1}
+    with pytest.raises(
+        UserError,
+        match=r"2 of 4 photographs are bad \(1 truncated, 1 missing\), more than ingest\.max_bad_fraction=0\.4 allows",
+    ):
+        inspect_photographs([good, cut, gone, held_out], parameters_with(max_bad_fraction=0.4))
+    assert "cut.jpg: truncated" in caplog.text
+    inspect_photographs([good, cut, gone, held_out], parameters_with(max_bad_fraction=0.5))
+    small = photographs[2]
+    inspect_photographs([good, small, small, small, held_out], parameters_with(max_bad_fraction=0))
+
+
+def test_the_contact_sheet_shows_good_and_bad(photographs, parameters):
+    manifest, _ = inspect_photographs(photographs, parameters)
+    sheet = np.asarray(draw_contact_sheet(manifest))
+    reds = (sheet[..., 0] > 150) & (sheet[..., 1] < 60)
+    assert reds.any(), "reasons are written in red"
+    without_bad = np.asarray(draw_contact_sheet(manifest[manifest["status"] == "ok"]))
+    assert without_bad.shape[0] < sheet.shape[0]
+    assert without_bad.std() > 20, "pictures are drawn"
+
+
+def mutations(photograph, count):
+    """(name, content) of broken picture files, made of two real ones from a fixed seed."""
+    rng = random.Random(0)
+    originals = {}
+    for suffix, options in (("jpg", {"quality": 90}), ("png", {})):
+        buffer = io.BytesIO()
+        Image.fromarray(photograph[:120, :160]).save(buffer, {"jpg": "JPEG", "png": "PNG"}[suffix], **options)
+        originals[suffix] = buffer.getvalue()
+    kinds = [flip_bits, flip_bits, cut, overwrite, insert, huge_size, wrong_suffix, empty]
+    for number in range(count):
+        suffix = rng.choice(["jpg", "png"])
+        kind = kinds[number % len(kinds)]
+        ending, content = kind(originals[suffix], suffix, rng)
+        yield f"{number:03d}_{kind.__name__}.{ending}", content
+
+
+def flip_bits(content, suffix, rng):
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 5, 100])):
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return suffix, bytes(changed)
+
+
+def cut(content, suffix, rng):
+    return suffix, content[: rng.randrange(1, len(content))]
+
+
+def overwrite(content, suffix, rng):
+    start = rng.randrange(len(content))
+    return suffix, content[:start] + rng.randbytes(64) + content[start + 64 :]
+
+
+def insert(content, suffix, rng):
+    start = rng.randrange(len(content))
+    return suffix, content[:start] + rng.randbytes(rng.randrange(1, 999)) + content[start:]
+
+
+def wrong_suffix(content, suffix, rng):
+    return {"jpg": "png", "png": "jpg"}[suffix], content
+
+
+def empty(content, suffix, rng):
+    return suffix, b""
+
+
+def huge_size(content, suffix, rng):
+    edge = rng.choice([30_000, 65_000])
+    changed = bytearray(content)
+    if suffix == "png":
+        changed[16:24] = struct.pack(">II", edge, edge)
+        changed[29:33] = struct.pack(">I", zlib.crc32(changed[12:29]))
+    else:
+        start = content.index(b"\xff\xc0") + 5  # baseline frame header: marker, length, precision
+        changed[start : start + 4] = struct.pack(">HH", edge, edge)
+    return suffix, bytes(changed)
+
+
+def test_no_broken_file_stops_the_run_or_is_lost(folder, photograph, parameters):
+    Image.fromarray(photograph).save(folder / "held_out.png")
+    listed = [Photograph(0, folder / "held_out.png", "val", 451, 300)]
+    for number, (name, content) in enumerate(mutations(photograph, 400), start=1):
+        (folder / name).write_bytes(content)
+        listed.append(Photograph(number, folder / name, "train", 160, 120))
+    manifest, report = inspect_photographs(listed, parameters)
+    assert list(manifest["id"]) == list(range(401))
+    assert report["total"] == 401 == report["ok"] + sum(report["excluded"].values())
+    reasons = Counter(manifest["reason"])
+    assert {"truncated", "undecodable", "decompression bomb"} <= set(reasons)
+    by_kind = manifest[1:].groupby(manifest["file"][1:].str.extract(r"\d_(\w+)\.")[0])
+    assert set(by_kind.get_group("empty")["reason"]) == {"undecodable"}
+    assert set(by_kind.get_group("wrong_suffix")["status"]) == {"ok"}
+    assert set(by_kind.get_group("huge_size")["reason"]) == {"decompression bomb"}
+    assert (by_kind.get_group("cut")["status"] == "ok").mean() < 0.1
+    draw_contact_sheet(manifest)

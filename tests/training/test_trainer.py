@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.crops import cut_pairs
@@ -33,8 +34,8 @@ def trainer(features):
 
 @pytest.fixture
 def batch(photograph):
-    pairs = list(cut_pairs(photograph, [(100, 100), (60, 200)], 48, 4))
-    return CropPair(np.stack([hr for hr, _ in pairs]), np.stack([lr for _, lr in pairs]))
+    pairs = list(cut_pairs(Image.fromarray(photograph), [(100, 100), (60, 200)], 48, 4))
+    return CropPair(*(np.stack([np.asarray(crop) for crop in crops]) for crops in zip(*pairs, strict=True)))
 
 
 def changed(before, model):

@@ -1,35 +1,61 @@
 """Crop shards as a Kedro dataset."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
 from sr_pipeline.shards import INDEX, CropPlan, CropShards
+from sr_pipeline.storage import UPath, is_local, local_path, locate, written_whole
 
 
 class CropShardsDataset(AbstractDataset[CropPlan, CropShards]):
     """Saves a plan by carrying it out, shard by shard, so that crops never gather in memory; loads a reader.
 
     Args:
-        filepath: the folder of the shards and their ``index.json``.
+        filepath: the folder of the shards and their ``index.json``: a path, or an fsspec address such as
+            ``s3://bucket/crops/train``.
+        cache: local folder that shards are copied to for reading if ``filepath`` is an address; training reads
+            at random, which object storage is slow at.
         metadata: for Kedro plugins.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+    def __init__(
+        self, *, filepath: str, cache: str = "data/.scratch/crops", metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._folder = filepath
+        self._cache = Path(cache)
         self.metadata = metadata
 
     def save(self, data: CropPlan) -> None:
         """Write the shards and their index."""
-        data.write(self._filepath)
+        data.write(self._folder)
 
     def load(self) -> CropShards:
         """Open the shards."""
-        return CropShards(self._filepath)
+        folder = locate(self._folder)
+        return CropShards(local_path(folder) if is_local(folder) else _copy(folder, self._cache))
 
     def _exists(self) -> bool:
-        return (self._filepath / INDEX).is_file()
+        return bool((locate(self._folder) / INDEX).is_file())
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": self._folder}
+
+
+def _copy(remote: UPath, cache: Path) -> Path:
+    """Copy shards here, those that are not yet, the index last; equal indices share a copy."""
+    if not (remote / INDEX).is_file():
+        return Path(str(remote))  # let CropShards say so
+    index = (remote / INDEX).read_bytes()
+    folder = cache / hashlib.sha256(index).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / INDEX).is_file():
+        for shard in remote.iterdir():
+            if shard.name != INDEX and not (folder / shard.name).is_file():
+                with written_whole(folder / shard.name) as partial:
+                    shard.fs.get_file(shard.path, str(partial))
+        with written_whole(folder / INDEX) as partial:
+            partial.write_bytes(index)
+    return folder

@@ -1,12 +1,12 @@
-"""Geometry of training crops."""
+"""Geometry and content of training crops."""
 
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image, ImageStat
 
-from sr_pipeline.imaging.resample import downsample
-from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.imaging.resample import reduce_picture
 
 
 def crop_corners(seed: int, image_id: int, count: int, shape: tuple[int, int], size: int) -> list[tuple[int, int]]:
@@ -32,15 +32,28 @@ def crop_corners(seed: int, image_id: int, count: int, shape: tuple[int, int], s
 
 
 def cut_pairs(
-    image: RgbImage, corners: list[tuple[int, int]], size: int, scale: int
-) -> Iterator[tuple[RgbImage, RgbImage]]:
+    picture: Image.Image, corners: list[tuple[int, int]], size: int, scale: int, min_contrast: float = 0
+) -> Iterator[tuple[Image.Image, Image.Image]]:
     """Yield (high-resolution crop, its ``scale`` times smaller bicubic reduction) for each corner.
 
     The reduction is made from the crop, not cut from a reduced image: it sees nothing from outside.
+
+    Args:
+        picture: 8-bit RGB.
+        corners: top left corners (row, column).
+        size: edge of the crops in pixels.
+        scale: factor of the reduction.
+        min_contrast: crops with less than this contrast (see ``contrast``) are left out.
     """
     for top, left in corners:
-        crop = image[top : top + size, left : left + size]
-        yield crop, downsample(crop, scale)
+        crop = picture.crop((left, top, left + size, top + size))
+        if min_contrast <= 0 or contrast(crop) >= min_contrast:
+            yield crop, reduce_picture(crop, scale)
+
+
+def contrast(picture: Image.Image) -> float:
+    """Standard deviation of luma in gray levels: 0 for a flat picture, at most 127.5."""
+    return float(ImageStat.Stat(picture.convert("L")).stddev[0])
 
 
 def shard_of(image_id: int, shards: int) -> int:

@@ -26,10 +26,19 @@ def downsample(image: RgbImage, scale: int) -> RgbImage:
     Raises:
         ValueError: if height or width is no multiple of ``scale``: the pixel grids would not align.
     """
-    height, width = image.shape[:2]
+    return np.asarray(reduce_picture(Image.fromarray(image), scale))
+
+
+def reduce_picture(picture: Image.Image, scale: int) -> Image.Image:
+    """``downsample`` for a Pillow image: no copy into an array and back, for loops over many crops.
+
+    Raises:
+        ValueError: if height or width is no multiple of ``scale``.
+    """
+    width, height = picture.size
     if height % scale or width % scale:
         raise ValueError(f"an image of {width}x{height} pixels is no multiple of {scale}; crop it first")
-    return _resize(image, (height // scale, width // scale), Image.Resampling.BICUBIC)
+    return picture.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
 
 
 def enlarge(image: RgbImage, scale: int, method: str) -> RgbImage:

@@ -1,40 +1,35 @@
-"""Reading a COCO data set from disk: a folder of images and the JSON file that lists them."""
+"""Reading a COCO data set: folders of images and the JSON files that list them."""
 
 import contextlib
+import difflib
 import io
+import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import PurePosixPath
+from typing import Any
+
+from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import CocoParameters, CocoSplit
+from sr_pipeline.sources.photograph import Photograph, Selection
+
+_IMAGE_FIELDS: dict[str, type] = {"id": int, "file_name": str, "width": int, "height": int}
 
 
-class Photograph(NamedTuple):
-    """One image as its source describes it, before anybody has opened it."""
-
-    id: int
-    file: Path
-    width: int
-    height: int
-    licence: str
-    categories: list[str]
-    split: str
-
-
-def read_coco(parameters: CocoParameters, max_images: int | None = None) -> list[Photograph]:
-    """List the photographs of both splits, ordered by split and image id.
+def read_coco(parameters: CocoParameters, selection: Selection) -> list[Photograph]:
+    """List the chosen photographs of both splits, ordered by split and image id.
 
     Args:
-        parameters: folder and annotation file of the splits ``train`` and ``val``.
-        max_images: at most so many a split; all if None.
+        parameters: folder and annotation file of the splits ``train`` and ``val``; categories and licences.
+        selection: how many of those to take.
 
     Raises:
-        UserError: if a folder or file is missing, no COCO JSON, or holds no image, or if an image
+        UserError: if a folder or file is missing, no COCO JSON, or holds no image that fits, or if an image
             stands in both splits.
     """
-    train = list(_read_split("train", parameters.train, max_images))
-    val = list(_read_split("val", parameters.val, max_images))
+    train = _read_split("train", parameters, selection)
+    val = _read_split("val", parameters, selection)
     shared = {photograph.id for photograph in train} & {photograph.id for photograph in val}
     if shared:
         raise UserError(
@@ -44,54 +39,131 @@ def read_coco(parameters: CocoParameters, max_images: int | None = None) -> list
     return train + val
 
 
-def _read_split(split: str, parameters: CocoSplit, max_images: int | None) -> Iterator[Photograph]:
-    coco = _open_annotations(split, parameters)
-    licences = {licence["id"]: licence["name"] for licence in coco.dataset.get("licenses", [])}
-    for image_id in sorted(coco.getImgIds())[:max_images]:
-        image = coco.imgs[image_id]
-        annotated = {annotation["category_id"] for annotation in coco.imgToAnns[image_id]}
-        yield Photograph(
-            id=image_id,
-            file=parameters.images / image["file_name"],
-            width=image["width"],
-            height=image["height"],
-            licence=licences.get(image.get("license"), "unknown"),
-            categories=sorted(coco.cats[category]["name"] for category in annotated if category in coco.cats),
-            split=split,
-        )
-
-
-def check_split(split: str, parameters: CocoSplit) -> None:
+def check_split(split: str, paths: CocoSplit) -> None:
     """Check that folder and annotation file of ``split`` exist.
 
     Raises:
         UserError: if one does not.
     """
-    if not parameters.images.is_dir():
+    if not paths.images.is_dir():
         raise UserError(
-            f"the folder of {split} images is missing: {parameters.images}; "
-            f"put the images there or set ingest.coco.{split}.images"
+            f"the folder of {split} images is missing: {paths.images}; put the images there, "
+            f"set ingest.coco.{split}.images, or download them with ingest.coco.fetch=archives"
         )
-    if not parameters.annotations.is_file():
+    if not paths.annotations.is_file():
         raise UserError(
-            f"the {split} annotation file is missing: {parameters.annotations}; "
-            f"put it there or set ingest.coco.{split}.annotations"
+            f"the {split} annotation file is missing: {paths.annotations}; put it there, "
+            f"set ingest.coco.{split}.annotations, or download it with ingest.coco.fetch=archives"
         )
 
 
-def _open_annotations(split: str, parameters: CocoSplit) -> Any:
+def _read_split(split: str, parameters: CocoParameters, selection: Selection) -> list[Photograph]:
+    paths: CocoSplit = getattr(parameters, split)
+    coco = _index(split, paths)
+    fitting = _fitting_ids(coco, parameters, paths.annotations)
+    if not fitting:
+        raise UserError(
+            f"no image of {paths.annotations} has one of ingest.coco.categories={parameters.categories} and "
+            f"ingest.coco.licences={parameters.licences}; choose others"
+        )
+    return selection.of(_photographs(coco, fitting, split, paths))
+
+
+def _photographs(coco: Any, ids: set[int], split: str, paths: CocoSplit) -> Iterator[Photograph]:
+    licences = {licence["id"]: licence["name"] for licence in coco.dataset.get("licenses", [])}
+    for image_id in ids:
+        image = coco.imgs[image_id]
+        annotated = {annotation["category_id"] for annotation in coco.imgToAnns[image_id]}
+        yield Photograph(
+            id=image_id,
+            file=paths.images / image["file_name"],
+            split=split,
+            width=image["width"],
+            height=image["height"],
+            licence=licences.get(image.get("license"), "unknown"),
+            categories=tuple(sorted(coco.cats[category]["name"] for category in annotated if category in coco.cats)),
+            url=image.get("coco_url"),
+        )
+
+
+def _fitting_ids(coco: Any, parameters: CocoParameters, file: UPath) -> set[int]:
+    """Ids of the images with one of the categories and one of the licences asked for."""
+    fitting = set(coco.imgs)
+    if parameters.categories is not None:
+        numbers = {category["name"]: number for number, category in coco.cats.items()}
+        for name in parameters.categories:
+            if name not in numbers:
+                raise UserError(f"ingest.coco.categories: {file} has no category '{name}'; {_hint(name, numbers)}")
+        chosen = {numbers[name] for name in parameters.categories}
+        fitting = {a["image_id"] for a in coco.anns.values() if a["category_id"] in chosen} & fitting
+    if parameters.licences is not None:
+        known = {licence["id"] for licence in coco.dataset.get("licenses", [])}
+        for number in parameters.licences:
+            if number not in known:
+                raise UserError(f"ingest.coco.licences: {file} has no licence {number}; it has {sorted(known)}")
+        fitting = {number for number in fitting if coco.imgs[number].get("license") in parameters.licences}
+    return fitting
+
+
+def _hint(name: str, known: dict[str, int]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"it has: {', '.join(sorted(known))}"
+
+
+def _index(split: str, paths: CocoSplit) -> Any:
     """Index an annotation file with pycocotools, which prints its progress: swallowed here."""
     from pycocotools.coco import COCO
 
-    check_split(split, parameters)
+    check_split(split, paths)
+    coco = COCO()
+    coco.dataset = _load(paths.annotations)
+    _check_images(coco.dataset.get("images"), split, paths.annotations)
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            coco = COCO(str(parameters.annotations))
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            reason = str(error) or "it holds no JSON object"
-            raise UserError(f"{parameters.annotations} is no COCO annotation file: {reason}") from error
-    if not coco.imgs:
-        raise UserError(
-            f"{parameters.annotations} lists no images; set ingest.coco.{split}.annotations to one that does"
-        )
+            coco.createIndex()
+        except KeyError as error:
+            raise _malformed(paths.annotations, f"an annotation or category has no {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise _malformed(paths.annotations, str(error)) from error
     return coco
+
+
+def _load(file: UPath) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            content = json.load(stream)
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno} column {error.colno}"
+        size = file.stat().st_size
+        cut = " (the end of the file: was it cut off?)" if error.pos >= size - 1 or "Unterminated" in error.msg else ""
+        raise _malformed(file, where + cut) from error
+    except UnicodeDecodeError as error:
+        raise _malformed(file, f"byte {error.start} is no UTF-8 text") from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error}; make it readable") from error
+    if not isinstance(content, dict):
+        raise _malformed(file, "it holds no JSON object")
+    return content
+
+
+def _check_images(images: Any, split: str, file: UPath) -> None:
+    """Check the fields this project relies on, which pycocotools takes as they come."""
+    if not isinstance(images, list) or not images:
+        raise UserError(f"{file} lists no images; set ingest.coco.{split}.annotations to one that does")
+    ids = set()
+    for number, image in enumerate(images):
+        for name, kind in _IMAGE_FIELDS.items():
+            value = image.get(name) if isinstance(image, dict) else None
+            if not isinstance(value, kind) or (isinstance(value, int) and value < 0):
+                wanted = "a whole number" if kind is int else "a text"
+                raise _malformed(file, f"'{name}' of images[{number}] is {value!r} where {wanted} should be")
+        path = PurePosixPath(image["file_name"].replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts:
+            raise _malformed(file, f"'file_name' of images[{number}], {image['file_name']!r}, leads out of the folder")
+        if image["id"] in ids:
+            raise _malformed(file, f"it lists two images with id {image['id']}")
+        ids.add(image["id"])
+
+
+def _malformed(file: UPath, reason: str) -> UserError:
+    return UserError(f"{file} is no COCO annotation file: {reason}; download or make it anew")

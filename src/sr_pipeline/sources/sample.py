@@ -7,15 +7,16 @@ of the motorcycle stereo pair show the same scene and therefore stay in the same
 
 import importlib.util
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
+from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import CocoParameters, CocoSplit
+from sr_pipeline.storage import local_path, write_text, written_whole
 
 
 class _Box(NamedTuple):
@@ -76,18 +77,15 @@ def write_sample(folder: Path) -> CocoParameters:
         paths.annotations.parent.mkdir(parents=True, exist_ok=True)
         members = [(number, p) for number, p in enumerate(_PHOTOGRAPHS, start=1) if p.split == split]
         for _, photograph in members:
-            target = paths.images / photograph.file
-            partial = target.with_name(target.name + ".partial")
-            shutil.copyfile(_find(photograph), partial)
-            partial.replace(target)
-        partial = paths.annotations.with_name(paths.annotations.name + ".partial")
-        partial.write_text(json.dumps(_annotations(members, paths.images), indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, paths.annotations)
+            with written_whole(paths.images / photograph.file) as partial:
+                shutil.copyfile(_find(photograph), partial)
+        write_text(paths.annotations, json.dumps(_annotations(members, local_path(paths.images)), indent=1) + "\n")
     return coco
 
 
 def _split_of(folder: Path, split: str) -> CocoSplit:
-    return CocoSplit(images=folder / "images" / split, annotations=folder / "annotations" / f"instances_{split}.json")
+    root = UPath(folder)
+    return CocoSplit(images=root / "images" / split, annotations=root / "annotations" / f"instances_{split}.json")
 
 
 def _find(photograph: _SamplePhotograph) -> Path:

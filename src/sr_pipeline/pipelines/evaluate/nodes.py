@@ -4,6 +4,7 @@ Pictures are handled one after the other (saved and loaded lazily), so memory do
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class HeldOut(NamedTuple):
 
     set: str
     name: str
-    file: Path
+    file: str
 
     def pair(self) -> tuple[RgbImage, RgbImage]:
         """The original, cut to a multiple of the scale, and its low-resolution input."""
@@ -121,7 +122,12 @@ def draw_comparison(
 def held_out(images: pd.DataFrame) -> list[HeldOut]:
     """The usable photographs of split ``val``, ordered by id."""
     chosen = images[(images["status"] == "ok") & (images["split"] == "val")].sort_values("id")
-    return [HeldOut("val", Path(file).stem, Path(file)) for file in chosen["file"]]
+    stems = [Path(file).stem for file in chosen["file"]]
+    photographs_of = Counter(stems)
+    return [
+        HeldOut("val", stem if photographs_of[stem] == 1 else f"{stem}_{image_id}", file)
+        for stem, image_id, file in zip(stems, chosen["id"], chosen["file"], strict=True)
+    ]
 
 
 def _title(method: str) -> str:

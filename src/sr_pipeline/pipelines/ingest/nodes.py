@@ -2,7 +2,10 @@
 
 import hashlib
 import logging
+import warnings
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,66 +13,166 @@ import pandas as pd
 from PIL import Image
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.imaging.sheets import Thumbnail, contact_sheet
 from sr_pipeline.parameters import IngestParameters
-from sr_pipeline.sources.coco import Photograph, read_coco
-from sr_pipeline.sources.sample import write_sample
+from sr_pipeline.shards import cpu_count
+from sr_pipeline.sources.listing import list_source
+from sr_pipeline.sources.photograph import Photograph
 
 log = logging.getLogger(__name__)
 
-SAMPLE_FOLDER = Path("data/01_raw/sample")
+COLUMNS = ["id", "file", "width", "height", "mode", "licence", "categories", "split", "sha256", "status", "reason"]
+# Reasons that say nothing against a file, only that this run does not want it.
+UNWANTED = frozenset({"too small", "also held out"})
+_TOGETHER = 32  # photographs a task, so that tasks do not take longer to hand out than to do
+_SHOWN = {"train": 40, "val": 16, "excluded": 16}  # pictures of the contact sheet
 
 
-def list_photographs(parameters: IngestParameters) -> list[Photograph]:
+def list_photographs(parameters: IngestParameters, seed: int) -> list[Photograph]:
     """What the chosen source says it has, nothing opened yet."""
-    coco = write_sample(SAMPLE_FOLDER) if parameters.source == "sample" else parameters.coco
-    return read_coco(coco, parameters.max_images)
+    return list_source(parameters, seed)
 
 
 def inspect_photographs(
     photographs: list[Photograph], parameters: IngestParameters
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Open every photograph and record what is in the file.
+    """Open and decode every photograph once, in parallel, and record what is in the file.
 
     Returns:
-        The manifest, a row a photograph (columns of ``_row``), and the ingest report
+        The manifest, a row a photograph (``COLUMNS``), and the ingest report
         ``{"total", "ok", "excluded": {reason: count}}``.
 
     Raises:
-        UserError: if a split is left without any usable photograph.
+        UserError: if a split is left without any usable photograph, or too many files are bad.
     """
-    manifest = pd.DataFrame([_row(photograph, parameters.min_size) for photograph in photographs])
-    usable = manifest[manifest["status"] == "ok"]
-    for split in ("train", "val"):
-        if not (usable["split"] == split).any():
-            reasons = Counter(manifest.loc[manifest["split"] == split, "reason"])
-            raise UserError(f"no usable photograph in split '{split}': {dict(reasons)}; check ingest.coco.{split}")
+    manifest = pd.DataFrame(list(_inspect_all(photographs, parameters)), columns=COLUMNS)
+    _set_aside_held_out(manifest)
     excluded = Counter(manifest.loc[manifest["status"] != "ok", "reason"])
-    report = {"total": len(manifest), "ok": len(usable), "excluded": dict(sorted(excluded.items()))}
+    report = {
+        "total": len(manifest),
+        "ok": int((manifest["status"] == "ok").sum()),
+        "excluded": dict(sorted(excluded.items())),
+    }
     log.info("%d of %d photographs are usable, set aside: %s", report["ok"], report["total"], report["excluded"])
+    _check_share_of_bad(manifest, parameters.max_bad_fraction)
+    _check_splits(manifest)
     return manifest, report
 
 
-def _row(photograph: Photograph, min_size: int) -> dict[str, Any]:
-    """One row of the manifest; ``width`` and ``height`` are those of the decoded file where there is one."""
+def draw_contact_sheet(images: pd.DataFrame) -> Image.Image:
+    """A picture of what came in: some usable photographs of each split, and some that were set aside."""
+    usable = images["status"] == "ok"
+    sections = {
+        f"{split}: {int((usable & (images['split'] == split)).sum())} photographs": images[
+            usable & (images["split"] == split)
+        ]
+        for split in ("train", "val")
+    }
+    sections[f"set aside: {int((~usable).sum())} files"] = images[~usable]
+    return contact_sheet(
+        {
+            title: _thumbnails(rows, count)
+            for (title, rows), count in zip(sections.items(), _SHOWN.values(), strict=True)
+        }
+    )
+
+
+def _thumbnails(rows: pd.DataFrame, count: int) -> list[Thumbnail]:
+    """Evenly spread over the rows."""
+    count = min(count, len(rows))
+    chosen = rows.iloc[[i * len(rows) // count for i in range(count)]]
+    return [Thumbnail(row["file"], Path(row["file"]).name, row["reason"]) for row in chosen.to_dict("records")]
+
+
+def _inspect_all(photographs: list[Photograph], parameters: IngestParameters) -> Iterator[dict[str, Any]]:
+    """Rows of the manifest in the order of ``photographs``; Pillow decodes outside Python's lock, so threads do."""
+    from tqdm import tqdm
+
+    def rows(start: int) -> list[dict[str, Any]]:
+        return [_row(photograph, parameters) for photograph in photographs[start : start + _TOGETHER]]
+
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(parameters.workers or cpu_count()) as pool,
+        tqdm(total=len(photographs), desc="photographs", unit="file", disable=None) as bar,
+    ):
+        warnings.filterwarnings("ignore", module="PIL")  # the manifest says what is wrong with which file
+        try:
+            for done in pool.map(rows, range(0, len(photographs), _TOGETHER)):
+                bar.update(len(done))
+                yield from done
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _row(photograph: Photograph, parameters: IngestParameters) -> dict[str, Any]:
+    """One row of the manifest; ``width`` and ``height`` are those of the upright picture where it was decoded."""
     row: dict[str, Any] = {
-        **photograph._asdict(),
-        "file": photograph.file.as_posix(),
+        "id": photograph.id,
+        "file": str(photograph.file),
+        "width": photograph.width or 0,
+        "height": photograph.height or 0,
         "mode": "",
+        "licence": photograph.licence,
+        "categories": list(photograph.categories),
+        "split": photograph.split,
         "sha256": "",
         "status": "excluded",
         "reason": "",
     }
     try:
-        row["sha256"] = hashlib.sha256(photograph.file.read_bytes()).hexdigest()
-        with Image.open(photograph.file) as picture:
-            picture.load()
-            row["mode"], actual = picture.mode, picture.size
+        content = _read(photograph, parameters.max_pixels)
+        row["sha256"] = hashlib.sha256(content).hexdigest()
+        decoded = decode_rgb(content, parameters.max_pixels)
     except FileNotFoundError:
         return row | {"reason": "missing"}
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return row | {"reason": "undecodable"}
-    if actual != (photograph.width, photograph.height):
+    except OSError:
+        return row | {"reason": "unreadable"}
+    except UnusablePictureError as error:
+        return row | {"reason": error.reason}
+    width, height = decoded.picture.size
+    row |= {"mode": decoded.mode, "width": width, "height": height}
+    # Annotators differ in whether they measure a turned picture before or after turning it.
+    if photograph.width and (photograph.width, photograph.height) not in ((width, height), decoded.stored_size):
         return row | {"reason": "size contradicts the annotations"}
-    if min(actual) < min_size:
+    if min(width, height) < parameters.min_size:
         return row | {"reason": "too small"}
     return row | {"status": "ok"}
+
+
+def _read(photograph: Photograph, max_pixels: int) -> bytes:
+    """The file's bytes; one that no picture of the allowed size can fill is not read into memory."""
+    if photograph.file.stat().st_size > 8 * max_pixels + (1 << 20):
+        raise UnusablePictureError("decompression bomb")
+    return photograph.file.read_bytes()
+
+
+def _set_aside_held_out(manifest: pd.DataFrame) -> None:
+    """Do not train on a copy of a held-out photograph that goes by another name."""
+    usable = manifest["status"] == "ok"
+    held_out = manifest.loc[usable & (manifest["split"] == "val"), "sha256"]
+    copies = usable & (manifest["split"] == "train") & manifest["sha256"].isin(held_out)
+    manifest.loc[copies, ["status", "reason"]] = ["excluded", "also held out"]
+
+
+def _check_share_of_bad(manifest: pd.DataFrame, max_bad_fraction: float) -> None:
+    bad = manifest[(manifest["status"] != "ok") & ~manifest["reason"].isin(UNWANTED)]
+    for file, reason in zip(bad["file"][:20], bad["reason"][:20], strict=True):
+        log.warning("%s: %s", file, reason)
+    if len(bad) > 20:
+        log.warning("and %d more", len(bad) - 20)
+    if len(bad) > max(1, max_bad_fraction * len(manifest)):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(bad["reason"]).most_common())
+        raise UserError(
+            f"{len(bad)} of {len(manifest)} photographs are bad ({reasons}), more than ingest.max_bad_fraction="
+            f"{max_bad_fraction} allows; mend or remove them (the log names some), or raise it"
+        )
+
+
+def _check_splits(manifest: pd.DataFrame) -> None:
+    for split in ("train", "val"):
+        rows = manifest[manifest["split"] == split]
+        if not (rows["status"] == "ok").any():
+            reasons = dict(Counter(rows["reason"]))
+            raise UserError(f"no usable photograph in split '{split}': {reasons}; check the source of ingest")

@@ -1,20 +1,17 @@
 """Nodes that plan which crops go into which shard; the dataset carries the plan out."""
 
-import logging
-
 import pandas as pd
 
 from sr_pipeline.imaging.crops import shard_of
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import MaterializeParameters
-from sr_pipeline.shards import CropLayout, CropPlan, ShardPlan, SourceImage
-
-log = logging.getLogger(__name__)
+from sr_pipeline.shards import CropLayout, CropPlan, ShardPlan, SourceImage, Workforce
+from sr_pipeline.storage import locate
 
 
 def plan_crops(images: pd.DataFrame, seed: int, parameters: MaterializeParameters) -> tuple[CropPlan, CropPlan]:
     """Plan the training and the validation crops of the manifest's usable images."""
-    layout = CropLayout(seed, parameters.crop_size, parameters.crops_per_image, SCALE)
+    layout = CropLayout(seed, parameters.crop_size, parameters.crops_per_image, SCALE, parameters.min_contrast)
     usable = images[images["status"] == "ok"]
     return (_plan_split(usable, "train", layout, parameters), _plan_split(usable, "val", layout, parameters))
 
@@ -22,12 +19,13 @@ def plan_crops(images: pd.DataFrame, seed: int, parameters: MaterializeParameter
 def _plan_split(usable: pd.DataFrame, split: str, layout: CropLayout, parameters: MaterializeParameters) -> CropPlan:
     members: list[list[SourceImage]] = [[] for _ in range(parameters.shards)]
     chosen = usable[usable["split"] == split].sort_values("id")
-    for image_id, file in zip(chosen["id"], chosen["file"], strict=True):
-        members[shard_of(int(image_id), parameters.shards)].append(SourceImage(int(image_id), file))
+    for image_id, file, sha256 in zip(chosen["id"], chosen["file"], chosen["sha256"], strict=True):
+        # Absolute, because workers of a cluster start in folders of their own.
+        source = SourceImage(int(image_id), str(locate(file)), sha256)
+        members[shard_of(source.id, parameters.shards)].append(source)
     shards = tuple(
         ShardPlan(f"{number:05d}-of-{parameters.shards:05d}.array_record", tuple(images), layout)
         for number, images in enumerate(members)
         if images
     )
-    log.info("%s: %d crops in %d shards", split, len(chosen) * layout.crops_per_image, len(shards))
-    return CropPlan(shards, layout, parameters.workers, parameters.scheduler)
+    return CropPlan(split, shards, layout, Workforce(parameters.workers, parameters.scheduler))

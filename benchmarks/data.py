@@ -1,0 +1,240 @@
+"""Measure ingestion, materialization and reading beside bare loops over the same files, and memory.
+
+The files are JPEGs of MSCOCO's size, cut from the sample's photographs.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from distributed import Client, LocalCluster
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_pipeline.parameters import IngestParameters
+from sr_pipeline.pipelines.ingest.nodes import inspect_photographs
+from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage, Workforce
+from sr_pipeline.sources.coco import read_coco
+from sr_pipeline.sources.photograph import Photograph, Selection
+from sr_pipeline.sources.sample import write_sample
+from sr_pipeline.storage import UPath
+from sr_pipeline.training.input import training_batches
+
+LAYOUT = CropLayout(seed=0, crop_size=96, crops_per_image=1, scale=4)
+DISTINCT, WIDTH, HEIGHT, GRAIN = 60, 640, 480, 8
+IMAGES, ANNOTATIONS = 82_783, 600_000  # of instances_train2014.json
+
+
+def measure_data() -> dict[str, Any]:
+    """All figures of the way from photographs to crops."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        files = _write_jpegs(folder / "jpegs")
+        return {
+            "ingest": _measure_ingest(files),
+            "materialize": _measure_materialize(files, folder / "crops"),
+            "open_crops": _measure_opening(files, folder / "opened"),
+            "annotations": _measure_annotations(folder),
+        }
+
+
+def read_crops_per_second(count: int = 20_000) -> float:
+    """Crops a second that the training's input delivers, batched and augmented, from shards on disk."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        layout = CropLayout(seed=0, crop_size=96, crops_per_image=40, scale=4)
+        _plan(_write_jpegs(folder / "jpegs"), 60, layout).write(folder / "crops")
+        batches = training_batches(CropShards(folder / "crops"), 16, augment=True, seed=0)
+        for _ in range(20):
+            next(batches)
+        return count / _seconds(lambda: [next(batches) for _ in range(count // 16)])
+
+
+def _write_jpegs(folder: Path) -> list[str]:
+    """Photographs of 640x480 pixels, grained so that their JPEGs have about as many bytes as MSCOCO's: 160 kB."""
+    folder.mkdir(parents=True)
+    sample = read_coco(write_sample(folder / "sample"), Selection(seed=0))
+    pictures = [Image.open(photograph.file).convert("RGB") for photograph in sample]
+    rng = np.random.default_rng(0)
+    files = []
+    for number in range(DISTINCT):
+        picture = pictures[number % len(pictures)]
+        width = min(picture.width, picture.height * WIDTH // HEIGHT) * rng.uniform(0.6, 1)
+        left, top = rng.uniform(0, picture.width - width), rng.uniform(0, picture.height - width * HEIGHT / WIDTH)
+        box = (left, top, left + width, top + width * HEIGHT / WIDTH)
+        files.append(str(folder / f"{number}.jpg"))
+        pixels = np.asarray(picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box), np.float32)
+        grained = pixels + rng.normal(0, GRAIN, (HEIGHT, WIDTH, 1))
+        Image.fromarray(grained.clip(0, 255).astype(np.uint8)).save(files[-1], quality=93)
+    return files
+
+
+def _measure_ingest(files: list[str], count: int = 600) -> dict[str, float]:
+    photographs = [
+        Photograph(n, UPath(files[n % len(files)]), "train" if n % 10 else "val", WIDTH, HEIGHT) for n in range(count)
+    ]
+    unused = {"images": "unused", "annotations": "unused"}
+
+    def parameters(workers: int) -> IngestParameters:
+        return IngestParameters(source="coco", coco={"train": unused, "val": unused}, workers=workers)
+
+    def bare() -> None:
+        for photograph in photographs:
+            with Image.open(str(photograph.file)) as picture:
+                picture.load()
+
+    alone, one, two = _rounds(
+        bare,
+        lambda: inspect_photographs(photographs, parameters(1)),
+        lambda: inspect_photographs(photographs, parameters(2)),
+        repeats=7,
+    ).T
+    return {
+        "images_per_s": count / float(np.median(one)),
+        "of_bare_loop": _ratio(alone, one),
+        "two_threads_of_one": _ratio(one, two),
+    }
+
+
+def _measure_materialize(files: list[str], folder: Path, count: int = 2000) -> dict[str, float]:
+    plan = _plan(files, count, LAYOUT)
+
+    def bare() -> None:
+        kept = []
+        rng = np.random.default_rng(0)
+        for number in range(count):
+            with Image.open(files[number % len(files)]) as picture:
+                left, top = rng.integers(WIDTH - 96 + 1), rng.integers(HEIGHT - 96 + 1)
+                crop = picture.crop((left, top, left + 96, top + 96))
+            kept.append(crop.tobytes() + crop.resize((24, 24), Image.Resampling.BICUBIC).tobytes())
+
+    with _cluster(1) as one_worker, _cluster(2) as two_workers:
+        alone, inside, one, two = _rounds(
+            bare,
+            lambda: _write(plan, folder, Workforce(workers=1)),
+            lambda: _write(plan, folder, Workforce(scheduler=one_worker.scheduler_address)),
+            lambda: _write(plan, folder, Workforce(scheduler=two_workers.scheduler_address)),
+            repeats=5,
+        ).T
+    return {
+        "images_per_s": count / float(np.median(inside)),
+        "of_bare_loop": _ratio(alone, inside),
+        "one_worker_of_bare_loop": _ratio(alone, one),
+        "two_workers_of_one": _ratio(one, two),
+        "cluster_start_s": _seconds(lambda: _cluster(2).close()),
+        "worker_peak_mb_100_images": _worker_peak(_plan(files, 100, LAYOUT), folder),
+        "worker_peak_mb_2000_images": _worker_peak(_plan(files, 2000, LAYOUT), folder),
+    }
+
+
+def _measure_opening(files: list[str], folder: Path) -> dict[str, float]:
+    """Seconds until the first crop is there, for few crops and for many in as many shards."""
+    few, many = (CropLayout(seed=0, crop_size=96, crops_per_image=k, scale=4) for k in (2, 200))
+    for name, layout in (("few", few), ("many", many)):
+        _plan(files, 60, layout).write(folder / name)
+    CropShards(folder / "few")[0]  # imports
+    few_s, many_s = np.median(
+        _rounds(lambda: CropShards(folder / "few")[0], lambda: CropShards(folder / "many")[0], repeats=20), axis=0
+    )
+    return {"s_of_120_crops": float(few_s), "s_of_12000_crops": float(many_s)}
+
+
+def _measure_annotations(folder: Path) -> dict[str, float]:
+    """Index an annotation file of the size of MSCOCO-2014's, in a process of its own."""
+    _write_annotations(folder / "train.json", IMAGES, ANNOTATIONS, first=0)
+    _write_annotations(folder / "val.json", 10, 10, first=IMAGES)
+    program = (
+        "import json, sys, time; from benchmarks.data import peak_mb;"
+        "from sr_pipeline.parameters import CocoParameters; from sr_pipeline.sources.coco import read_coco;"
+        "from sr_pipeline.sources.photograph import Selection;"
+        "split = lambda name: {'images': sys.argv[1], 'annotations': f'{sys.argv[1]}/{name}.json'};"
+        "coco = CocoParameters(train=split('train'), val=split('val')); started = time.perf_counter();"
+        "count = len(read_coco(coco, Selection(seed=0)));"
+        "print(json.dumps({'images': count, 'index_s': time.perf_counter() - started, 'peak_mb': peak_mb()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    size = (folder / "train.json").stat().st_size / 1e6
+    return {"annotations": ANNOTATIONS, "file_mb": size, **json.loads(done.stdout)}
+
+
+def _write_annotations(file: Path, images: int, annotations: int, first: int) -> None:
+    """Polygons have the length of MSCOCO's on average, 50 numbers."""
+    rng = np.random.default_rng(0)
+    polygons = [np.round(rng.uniform(0, 480, 50), 2).tolist() for _ in range(100)]
+    with file.open("w") as out:
+        out.write('{"licenses": [{"id": 1, "name": "licence"}], "categories": ')
+        out.write(json.dumps([{"id": n, "name": f"category {n}", "supercategory": "thing"} for n in range(1, 81)]))
+        out.write(', "images": ')
+        listed = [_image(n) for n in range(first, first + images)]
+        out.write(json.dumps(listed) + ', "annotations": [')
+        for number in range(annotations):
+            polygon = polygons[number % 100]
+            annotation = {
+                "segmentation": [polygon],
+                "area": 1234.5,
+                "iscrowd": 0,
+                "image_id": first + number % images,
+                "bbox": polygon[:4],
+                "category_id": 1 + number % 80,
+                "id": number,
+            }
+            out.write((", " if number else "") + json.dumps(annotation))
+        out.write("]}")
+
+
+def _image(number: int) -> dict[str, Any]:
+    name = f"COCO_train2014_{number:012d}.jpg"
+    addresses = {"coco_url": f"http://images.cocodataset.org/train2014/{name}", "flickr_url": f"http://flickr/{number}"}
+    size = {"height": HEIGHT, "width": WIDTH}
+    return {"license": 1, "file_name": name, "date_captured": "2013-11-14 11:18:45", "id": number, **size, **addresses}
+
+
+def _plan(files: list[str], count: int, layout: CropLayout, shards: int = 12) -> CropPlan:
+    hashes = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    images = [SourceImage(n, files[n % len(files)], hashes[files[n % len(files)]]) for n in range(count)]
+    plans = tuple(ShardPlan(f"{s:02d}.array_record", tuple(images[s::shards]), layout) for s in range(shards))
+    return CropPlan("train", plans, layout)
+
+
+def _write(plan: CropPlan, folder: Path, workforce: Workforce) -> None:
+    CropPlan(plan.split, plan.shards, plan.layout, workforce).write(folder)
+
+
+def _cluster(workers: int) -> Any:
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+
+
+def _worker_peak(plan: CropPlan, folder: Path) -> float:
+    with _cluster(1) as cluster, Client(cluster) as client:
+        _write(plan, folder, Workforce(scheduler=cluster.scheduler_address))
+        [peak] = client.run(peak_mb).values()
+    return float(peak)
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process; getrusage would count what its parent had before the start."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def _rounds(*actions: Callable[[], Any], repeats: int) -> NDArray[np.float64]:
+    """Durations, a row a round: actions take turns, so that the noise of the machine meets all alike."""
+    return np.array([[_seconds(action) for action in actions] for _ in range(repeats)])
+
+
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> float:
+    """Median of the ratios within rounds."""
+    return float(np.median(numerator / denominator))
+
+
+def _seconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started

@@ -1,0 +1,53 @@
+"""What a source says of an image, and which images a run takes."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from upath import UPath
+
+from sr_pipeline.hashing import stable_hash
+
+
+class Photograph(NamedTuple):
+    """One image as its source describes it, before anybody has opened it."""
+
+    id: int
+    file: UPath
+    split: str
+    width: int | None = None
+    """In pixels; None if the source does not say."""
+    height: int | None = None
+    licence: str = "unknown"
+    categories: tuple[str, ...] = ()
+    url: str | None = None
+    """Where it can be downloaded."""
+
+
+class Selection(NamedTuple):
+    """Which photographs of a split to take."""
+
+    seed: int
+    max_images: int | None = None
+    min_size: int = 1
+
+    def of(self, photographs: Iterable[Photograph]) -> list[Photograph]:
+        """All of them by id, or ``max_images`` chosen by seed.
+
+        Each photograph has a place in an order that depends on the seed and its own id alone, so a larger
+        ``max_images`` takes the same and more. Photographs known to be smaller than ``min_size`` take no
+        place of the ``max_images``; those met on the way are listed too, for the report.
+        """
+        listed = list(photographs)
+        if self.max_images is not None:
+            listed.sort(key=lambda photograph: stable_hash("subset", self.seed, photograph.id))
+            large = 0
+            for end, photograph in enumerate(listed, start=1):
+                large += not self.too_small(photograph)
+                if large == self.max_images:
+                    del listed[end:]
+                    break
+        return sorted(listed, key=lambda photograph: photograph.id)
+
+    def too_small(self, photograph: Photograph) -> bool:
+        """Does the source say that it is smaller than ``min_size``?"""
+        return min(photograph.width or self.min_size, photograph.height or self.min_size) < self.min_size

@@ -1,0 +1,87 @@
+"""Files on this machine or, by an address like ``s3://bucket/folder``, wherever fsspec reaches."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+from upath import UPath
+
+from sr_pipeline.errors import UserError
+
+Location = Annotated[
+    UPath, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value), PlainSerializer(str)
+]
+"""A path or an fsspec address as a parameter; it is written out as a string."""
+
+PARTIAL = ".partial"
+"""Ending of files that are still being written."""
+
+
+def locate(path: str | Path | UPath) -> UPath:
+    """The path or fsspec address as a ``UPath``; local ones become absolute.
+
+    Raises:
+        UserError: if the package that reaches this kind of storage is not installed.
+    """
+    text = str(path)
+    try:
+        found = UPath(text)
+        if not is_local(found):
+            _ = found.fs  # imports what reaches the storage
+        return UPath(found.path).absolute() if is_local(found) else found
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{text} cannot be reached: {error}") from error
+
+
+def is_local(path: UPath) -> bool:
+    """Is ``path`` on a file system of this machine (which a network mount is, too)?"""
+    return path.protocol in ("", "file", "local")
+
+
+def local_path(path: UPath) -> Path:
+    """A local ``path`` as a plain one."""
+    return Path(path.path)
+
+
+def read_bytes(file: str | Path) -> bytes:
+    """Content of a file; a plain path goes straight to the system, for loops over many small files.
+
+    Raises:
+        OSError: if it cannot be read.
+        UserError: as ``locate``.
+    """
+    return locate(file).read_bytes() if "://" in str(file) else Path(file).read_bytes()
+
+
+@contextmanager
+def written_whole(target: UPath | Path) -> Iterator[Path]:
+    """Give a local file to write, which becomes ``target`` only if the block ends without an error.
+
+    On a file system it stands beside the target under a name of its own until then, so that a target is never
+    partial and two writers never share a file. To object storage, where a file appears only once it is whole,
+    it is uploaded.
+    """
+    target = UPath(target)
+    if is_local(target):
+        path = local_path(target)
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch) / target.name
+            target.fs.put_file(str(Path(scratch) / target.name), target.path)
+
+
+def write_text(target: UPath | Path, text: str) -> None:
+    """Write a UTF-8 text file that appears whole or not at all."""
+    with written_whole(target) as partial:
+        partial.write_text(text, encoding="utf-8")
