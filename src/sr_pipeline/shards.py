@@ -201,7 +201,8 @@ class CropPlan:
         from distributed import KilledWorker, as_completed
 
         with _dask_client(self.workforce.scheduler, workers) as client:
-            futures = client.map(ShardPlan.write, plans, folder=folder, pure=False)
+            # One by one: all plans in one message would be too long at the size of MSCOCO.
+            futures = [client.submit(ShardPlan.write, plan, folder, pure=False) for plan in plans]
             try:
                 for future in as_completed(futures):
                     yield future.result()
