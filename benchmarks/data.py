@@ -25,7 +25,6 @@ from sr_pipeline.sources.coco import read_coco
 from sr_pipeline.sources.photograph import Photograph, Selection
 from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.storage import UPath
-from sr_pipeline.training.input import training_batches
 
 LAYOUT = CropLayout(seed=0, crop_size=96, crops_per_image=1, scale=4)
 DISTINCT, WIDTH, HEIGHT, GRAIN = 60, 640, 480, 8
@@ -36,7 +35,7 @@ def measure_data() -> dict[str, Any]:
     """All figures of the way from photographs to crops."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = _write_jpegs(folder / "jpegs")
+        files = write_jpegs(folder / "jpegs")
         return {
             "ingest": _measure_ingest(files),
             "materialize": _measure_materialize(files, folder / "crops"),
@@ -45,19 +44,7 @@ def measure_data() -> dict[str, Any]:
         }
 
 
-def read_crops_per_second(count: int = 20_000) -> float:
-    """Crops a second that the training's input delivers, batched and augmented, from shards on disk."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        layout = CropLayout(seed=0, crop_size=96, crops_per_image=40, scale=4)
-        _plan(_write_jpegs(folder / "jpegs"), 60, layout).write(folder / "crops")
-        batches = training_batches(CropShards(folder / "crops"), 16, augment=True, seed=0)
-        for _ in range(20):
-            next(batches)
-        return count / _seconds(lambda: [next(batches) for _ in range(count // 16)])
-
-
-def _write_jpegs(folder: Path) -> list[str]:
+def write_jpegs(folder: Path) -> list[str]:
     """Photographs of 640x480 pixels, grained so that their JPEGs have about as many bytes as MSCOCO's: 160 kB."""
     folder.mkdir(parents=True)
     sample = read_coco(write_sample(folder / "sample"), Selection(seed=0))
@@ -104,7 +91,7 @@ def _measure_ingest(files: list[str], count: int = 600) -> dict[str, float]:
 
 
 def _measure_materialize(files: list[str], folder: Path, count: int = 2000) -> dict[str, float]:
-    plan = _plan(files, count, LAYOUT)
+    plan = plan_shards(files, count, LAYOUT)
 
     def bare() -> None:
         kept = []
@@ -129,8 +116,8 @@ def _measure_materialize(files: list[str], folder: Path, count: int = 2000) -> d
         "one_worker_of_bare_loop": _ratio(alone, one),
         "two_workers_of_one": _ratio(one, two),
         "cluster_start_s": _seconds(lambda: _cluster(2).close()),
-        "worker_peak_mb_100_images": _worker_peak(_plan(files, 100, LAYOUT), folder),
-        "worker_peak_mb_2000_images": _worker_peak(_plan(files, 2000, LAYOUT), folder),
+        "worker_peak_mb_100_images": _worker_peak(plan_shards(files, 100, LAYOUT), folder),
+        "worker_peak_mb_2000_images": _worker_peak(plan_shards(files, 2000, LAYOUT), folder),
     }
 
 
@@ -138,7 +125,7 @@ def _measure_opening(files: list[str], folder: Path) -> dict[str, float]:
     """Seconds until the first crop is there, for few crops and for many in as many shards."""
     few, many = (CropLayout(seed=0, crop_size=96, crops_per_image=k, scale=4) for k in (2, 200))
     for name, layout in (("few", few), ("many", many)):
-        _plan(files, 60, layout).write(folder / name)
+        plan_shards(files, 60, layout).write(folder / name)
     CropShards(folder / "few")[0]  # imports
     few_s, many_s = np.median(
         _rounds(lambda: CropShards(folder / "few")[0], lambda: CropShards(folder / "many")[0], repeats=20), axis=0
@@ -196,7 +183,8 @@ def _image(number: int) -> dict[str, Any]:
     return {"license": 1, "file_name": name, "date_captured": "2013-11-14 11:18:45", "id": number, **size, **addresses}
 
 
-def _plan(files: list[str], count: int, layout: CropLayout, shards: int = 12) -> CropPlan:
+def plan_shards(files: list[str], count: int, layout: CropLayout, shards: int = 12) -> CropPlan:
+    """A plan over ``count`` images, which repeat ``files``."""
     hashes = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
     images = [SourceImage(n, files[n % len(files)], hashes[files[n % len(files)]]) for n in range(count)]
     plans = tuple(ShardPlan(f"{s:02d}.array_record", tuple(images[s::shards]), layout) for s in range(shards))
