@@ -109,6 +109,17 @@ def test_a_scheduler_that_is_not_there(plan, tmp_path, monkeypatch):
         replace(plan, workforce=Workforce(scheduler=f"tcp://127.0.0.1:{free_port()}")).write(tmp_path / "crops")
 
 
+def test_a_scheduler_without_workers(plan, tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("sr_pipeline.shards._PATIENCE", 0.3)
+    with (
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
+        pytest.raises(UserError, match=r"has had no worker for 0\.3 s; start one: dask worker tcp://127"),
+    ):
+        replace(plan, workforce=Workforce(scheduler=cluster.scheduler_address)).write(tmp_path / "crops")
+
+
 def test_an_earlier_plans_shards_go(plan, tmp_path):
     folder = tmp_path / "crops"
     plan.write(folder)

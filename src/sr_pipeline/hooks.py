@@ -77,6 +77,7 @@ class MlflowTracking:
             self._parameters,
             sorted(run_params.get("pipeline_names") or []),
             _training_id(pipeline, catalog),
+            trains="mlflow_run" in pipeline.all_outputs(),
         )
         atexit.register(tracking.end_run, "KILLED")  # does nothing once the run has ended
 

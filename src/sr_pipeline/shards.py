@@ -33,6 +33,7 @@ INDEX = "index.json"
 RECORD = "HR crop, then LR crop: 8-bit RGB, row by row"
 # Rough times of one core, to tell small work from large.
 _SECONDS_AN_IMAGE, _SECONDS_A_CROP, _WORTH_A_WORKER = 4e-3, 0.15e-3, 5.0
+_PATIENCE = 120  # seconds until a cluster must have a worker
 _FINISHED = ".finished.json"
 # One record a chunk, for random access; not compressed: crops of photographs shrink little, and
 # reading them back would cost more than the disk saved.
@@ -239,6 +240,13 @@ def _dask_client(scheduler: str | None, workers: int) -> Iterator[Any]:
             "or set materialize.scheduler=null to work on this machine"
         ) from error
     with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise UserError(
+                f"the Dask scheduler at {scheduler} has had no worker for {_PATIENCE} s; "
+                f"start one: dask worker {scheduler}"
+            ) from error
         yield client
 
 

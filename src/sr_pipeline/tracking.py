@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_pipeline.parameters import ProjectParameters
+from sr_pipeline.storage import write_text
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ EXPERIMENT = "sr-pipeline"
 # Identifiers by which later stages find the run of a training, or of the same `dvc repro`.
 TRAINING_ID = "training_id"
 DVC_REPRO = "dvc_repro"
+# Holds the id of the run whose training has begun and not ended; relative to the project folder.
+_UNFINISHED = Path("data/.scratch/unfinished_run")
 _MAX_LENGTH = 5000  # of a tag or parameter; MLflow refuses longer ones
 
 
@@ -38,18 +41,23 @@ def set_up_store(project: Path) -> Any:
     return mlflow
 
 
-def begin_run(project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None) -> None:
+def begin_run(
+    project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None, *, trains: bool
+) -> None:
     """Start the MLflow run of this ``kedro run``, or join the one it belongs to.
 
     Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the
-    run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters.
+    run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters. A run that
+    ``trains`` joins, under the same condition, the one whose training was interrupted: it will go on with it.
     """
     mlflow = set_up_store(project)
     flat = flatten(parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"}))
     flat |= flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipes." + parameters.recipe)
     logged = {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
     repro = dvc_process()
-    joined = _run_to_join(mlflow, logged, training_id, repro) if repro else None
+    joined = _interrupted_run(mlflow, logged) if trains else None
+    if joined is None and repro:
+        joined = _run_to_join(mlflow, logged, training_id, repro)
     if joined:
         mlflow.start_run(run_id=joined, log_system_metrics=True)
         known = mlflow.get_run(joined).data.params
@@ -107,6 +115,19 @@ def tag_run(tags: dict[str, str]) -> None:
         mlflow.set_tags(tags)
 
 
+def mark_unfinished() -> None:
+    """Note that the active run trains, for a later start to find if this one is killed."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        _UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
+        write_text(_UNFINISHED, mlflow.active_run().info.run_id)
+
+
+def mark_finished() -> None:
+    """Take the note back: the training is done."""
+    _UNFINISHED.unlink(missing_ok=True)
+
+
 def flatten(nested: Mapping[str, Any], prefix: str = "", separator: str = ".") -> dict[str, Any]:
     """Nested mappings as one level of joined names.
 
@@ -148,6 +169,19 @@ def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | Non
             if all(known.get(name, value) == value for name, value in parameters.items()):
                 return str(run.info.run_id)
     return None
+
+
+def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
+    """The run that was training when it was stopped, if this store knows it and no parameter contradicts."""
+    if not _UNFINISHED.is_file():
+        return None
+    try:
+        run = mlflow.get_run(_UNFINISHED.read_text(encoding="utf-8"))
+    except mlflow.exceptions.MlflowException:
+        return None
+    known = run.data.params
+    same = all(known.get(name, value) == value for name, value in parameters.items())
+    return str(run.info.run_id) if same else None
 
 
 def _active_mlflow() -> Any | None:

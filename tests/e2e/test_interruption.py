@@ -7,6 +7,8 @@ import time
 import mlflow
 import pytest
 
+from tests.conftest import TINY, Project
+
 LONG = "--params=recipes.sample.pretraining.steps=100000"
 
 
@@ -34,6 +36,43 @@ def test_an_interrupted_run_is_killed(project, number):
     assert run.info.status == "KILLED"
     assert run.data.metrics["train/pixel_loss"] > 0
     assert not project.path("data/06_models/generator.keras").exists()
+
+
+def kill_at(project, text, *parameters):
+    """Start ``kedro run``, and kill it without warning once its log holds ``text``."""
+    log = project.path("log")
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            project.command("kedro", "run", *parameters), cwd=project.folder, env=project.environment(), stderr=file
+        )
+        until = time.monotonic() + 240
+        while text not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_training_goes_on_in_its_own_run_and_ends_the_same(project, tmp_path):
+    steps = "recipes.sample.pretraining.steps=60,recipes.sample.adversarial.steps=20,train.checkpoint_every=8"
+    other = Project(tmp_path / "uninterrupted", TINY)
+    other.kedro("run", f"--params={steps}")
+    kill_at(project, "pretraining 30/60", f"--params={steps}")
+    killed = newest_run(project)
+    assert killed.info.status == "RUNNING", "nobody could say otherwise"
+    kill_at(project, "adversarial 10/20", f"--params={steps}")
+    log = project.kedro("run", f"--params={steps}").stderr
+    assert "going on from the checkpoint of step" in log
+    run = newest_run(project)
+    assert (run.info.run_id, run.info.status) == (killed.info.run_id, "FINISHED")
+    for name in (
+        "data/06_models/generator.keras",
+        "data/06_models/srresnet.keras",
+        "data/08_reporting/train/history.csv",
+    ):
+        assert project.path(name).read_bytes() == other.path(name).read_bytes(), name
+    assert not project.path("data/.scratch/unfinished_run").exists()
 
 
 def test_a_failed_run_says_why(project):

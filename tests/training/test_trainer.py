@@ -151,7 +151,7 @@ def test_a_loss_that_is_no_number_stops_the_training(features, batch, monkeypatc
     weights = trainer.generator.get_weights()
     weights[0][:] = np.nan
     trainer.generator.set_weights(weights)
-    with pytest.raises(UserError, match=r"loss became nan in adversarial at step 2; a lower learning rate"):
+    with pytest.raises(UserError, match=r"loss became nan in adversarial at step 1; a lower learning rate"):
         run(trainer, batch, monkeypatch)
 
 

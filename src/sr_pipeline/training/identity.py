@@ -2,28 +2,71 @@
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sr_pipeline.training.recipes import Recipe
+from sr_pipeline import networks
+from sr_pipeline import training as training_package
+from sr_pipeline.training.recipes import Recipe, TrainParameters
 
 
-def training_id(
-    recipe: Recipe, *, seed: int, precision: str, perceptual_weights: str, crops_sha256: dict[str, str]
-) -> str:
-    """Hash all that decides the trained weights: equal ids mean equal trainings.
+@dataclass(frozen=True)
+class TrainingInputs:
+    """All that decides trained weights, but the code.
 
-    A weights file counts by its content, not its path.
+    Attributes:
+        recipe: what to train.
+        seed: of weights and order.
+        precision: compute type.
+        perceptual_weights: ``imagenet``, ``untrained`` or the path of a weights file, which counts by its content.
+        crops_sha256: hash of the crops of each split.
     """
-    weights = perceptual_weights
-    if weights not in ("imagenet", "untrained"):
-        with Path(weights).open("rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
-    content: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": seed,
-        "precision": precision,
-        "perceptual_weights": weights,
-        "crops_sha256": crops_sha256,
-    }
+
+    recipe: Recipe
+    seed: int
+    precision: str
+    perceptual_weights: str
+    crops_sha256: dict[str, str]
+
+    def content(self) -> dict[str, Any]:
+        """As plain values."""
+        weights = self.perceptual_weights
+        if weights not in ("imagenet", "untrained"):
+            with Path(weights).open("rb") as file:
+                weights = hashlib.file_digest(file, "sha256").hexdigest()
+        return {**asdict(self), "recipe": self.recipe.model_dump(mode="json"), "perceptual_weights": weights}
+
+
+def training_id(inputs: TrainingInputs) -> str:
+    """Equal ids mean equal trainings."""
+    return _digest(inputs.content())
+
+
+def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters) -> str:
+    """Equal ids mean that one training can go on from the other's checkpoints.
+
+    That takes the same code and libraries, and the same rows of the history. The number of steps does not matter
+    where the learning rate of the last phase does not depend on it: a finished training can be extended.
+    """
+    content = inputs.content()
+    if inputs.recipe.adversarial.learning_rate.decay == "constant":
+        del content["recipe"]["adversarial"]["steps"]
+    content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})
+    content["code"] = _code_digest()
+    return _digest(content)
+
+
+def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for package in (networks, training_package):
+        for file in sorted(Path(package.__path__[0]).glob("*.py")):
+            digest.update(file.read_bytes())
+    for name in ("grain", "keras", "numpy", "tensorflow"):
+        digest.update(f"{name} {metadata.version(name)}".encode())
+    return digest.hexdigest()

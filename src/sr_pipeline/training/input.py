@@ -17,7 +17,9 @@ class CropPair(NamedTuple):
     lr: RgbImage
 
 
-def training_batches(shards: CropShards, batch_size: int, *, augment: bool, seed: int) -> Iterator[CropPair]:
+def training_batches(
+    shards: CropShards, batch_size: int, *, augment: bool, seed: int, start: int = 0
+) -> Iterator[CropPair]:
     """Endless batches: every epoch is a new permutation of all crops, and batches run across epochs.
 
     Batch i depends on the shards, ``seed`` and i alone.
@@ -27,6 +29,7 @@ def training_batches(shards: CropShards, batch_size: int, *, augment: bool, seed
         batch_size: pairs a batch.
         augment: turn and mirror each pair at random (both crops alike).
         seed: of permutations and augmentation.
+        start: number of the first batch.
     """
     pairs = grain.MapDataset.source(shards.records).seed(seed).shuffle().repeat(None)
     pairs = pairs.map(lambda record: CropPair(*shards.decode(record)))
@@ -34,7 +37,9 @@ def training_batches(shards: CropShards, batch_size: int, *, augment: bool, seed
         pairs = pairs.random_map(turn_and_mirror)
     batches = pairs.batch(batch_size)
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
-    return iter(batches.to_iter_dataset(options))
+    iterator = iter(batches.to_iter_dataset(options))
+    iterator.set_state({"next_index": start})
+    return iterator
 
 
 def turn_and_mirror(pair: CropPair, rng: np.random.Generator) -> CropPair:

@@ -61,3 +61,8 @@ class TrainParameters(Parameters):
     log_every: int = Field(50, ge=1, description="steps between two rows of losses")
     validate_every: int = Field(500, ge=1, description="steps between two measurements on validation crops")
     validation_crops: int = Field(16, ge=1, description="validation crops measured each time")
+    checkpoint_every: int = Field(
+        500, ge=1, description="steps between two checkpoints; they come with the next row of losses"
+    )
+    keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints that stay")
+    resume: bool = Field(True, description="go on from the newest checkpoint of the same training, if there is one")

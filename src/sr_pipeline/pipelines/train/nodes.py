@@ -1,6 +1,7 @@
 """Nodes that train the generators of a recipe."""
 
 import logging
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,10 +11,12 @@ from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel
 from sr_pipeline.networks.parameters import SCALE, PerceptualParameters
 from sr_pipeline.shards import CropShards
-from sr_pipeline.tracking import log_training_progress, tag_run
+from sr_pipeline.tracking import log_training_progress, mark_finished, mark_unfinished, tag_run
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
 log = logging.getLogger(__name__)
+
+CHECKPOINTS = Path("data/.scratch/checkpoints")
 
 
 class Trained(NamedTuple):
@@ -46,7 +49,8 @@ def train_generators(
     """
     # TensorFlow is loaded here, when something is really trained.
     from sr_pipeline.networks.features import FeatureExtractor
-    from sr_pipeline.training.identity import training_id
+    from sr_pipeline.training.checkpoint import Checkpoints
+    from sr_pipeline.training.identity import TrainingInputs, checkpoint_id, training_id
     from sr_pipeline.training.input import CropPair
     from sr_pipeline.training.precision import dtype_policy, resolve_precision
     from sr_pipeline.training.trainer import Trainer, super_resolve_crops
@@ -58,18 +62,19 @@ def train_generators(
             "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
             "the paper's does; set perceptual.weights to 'imagenet' or a weights file for that"
         )
-    identity = training_id(
-        recipe,
-        seed=seed,
-        precision=precision,
-        perceptual_weights=perceptual.weights,
-        crops_sha256={"train": crops_train.sha256, "val": crops_val.sha256},
-    )
+    crops_sha256 = {"train": crops_train.sha256, "val": crops_val.sha256}
+    inputs = TrainingInputs(recipe, seed, precision, perceptual.weights, crops_sha256)
+    identity = training_id(inputs)
+    checkpoints = Checkpoints(CHECKPOINTS / checkpoint_id(inputs, parameters), parameters.keep_checkpoints)
+    if not parameters.resume:
+        checkpoints.clear()
     tag_run({"training_id": identity, "precision": precision, "crops_sha256": crops_train.sha256})
     validation = [CropPair(*crops_val[i]) for i in _spread(len(crops_val), parameters.validation_crops)]
     log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
     trainer = Trainer(recipe, features, crop_size=crops_train.layout.crop_size, precision=precision, seed=seed)
-    result = trainer.train(crops_train, validation, parameters, log_training_progress)
+    mark_unfinished()
+    result = trainer.train(crops_train, validation, parameters, log_training_progress, checkpoints)
+    mark_finished()
 
     shown = [validation[i] for i in _spread(len(validation), 4)]
     columns = {

@@ -1,0 +1,114 @@
+"""Checkpoints: everything a training needs to go on as if it had never stopped.
+
+A checkpoint is a plain ``.npz`` file (no pickle), written whole or not at all. All randomness of a training is a
+function of its seed and the step (initial weights, order and augmentation of crops), so the step is all the random
+state and data position there is.
+"""
+
+import json
+import logging
+import re
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.storage import PARTIAL, written_whole
+
+log = logging.getLogger(__name__)
+
+Arrays = list[NDArray[Any]]
+_NOTES = "notes"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a training after ``step`` steps.
+
+    Attributes:
+        step: counted over all phases from 1.
+        phase: in which that step was.
+        arrays: weights and optimizer variables by what they belong to.
+        history: rows reported so far.
+    """
+
+    step: int
+    phase: str
+    arrays: dict[str, Arrays]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The newest checkpoints of one training, in a folder of its own.
+
+    Args:
+        folder: named by all that decides the training, so that no other one's state is ever found there.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self._keep = keep
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove those beyond the newest.
+
+        Raises:
+            UserError: if it cannot be written; the earlier ones are still there.
+        """
+        notes = {"step": checkpoint.step, "phase": checkpoint.phase, "history": checkpoint.history}
+        content: dict[str, Any] = {_NOTES: np.array(json.dumps(notes))}
+        for name, arrays in checkpoint.arrays.items():
+            content |= {f"{name}/{i}": array for i, array in enumerate(arrays)}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with written_whole(self._path(checkpoint.step)) as partial, partial.open("wb") as file:
+                np.savez(file, allow_pickle=False, **content)
+            for path in self._all()[self._keep :]:
+                path.unlink()
+            for stale in self.folder.glob(f"*{PARTIAL}"):  # of killed runs
+                stale.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write the checkpoint of step {checkpoint.step} into {self.folder} ({error.strerror}); make "
+                "room and run again: the training goes on from the checkpoint before"
+            ) from error
+
+    def clear(self) -> None:
+        """Remove all checkpoints, so that the training begins anew."""
+        for path in self._all():
+            path.unlink()
+
+    def newest(self, last_step: int) -> Checkpoint | None:
+        """The newest whole checkpoint of at most ``last_step`` steps."""
+        for path in self._all():
+            try:
+                checkpoint = _read(path)
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                log.warning("checkpoint %s is damaged (%s) and left out", path, error)
+                continue
+            if checkpoint.step <= last_step:
+                return checkpoint
+        return None
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:09d}.npz"
+
+    def _all(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.folder.glob("step-*.npz"), reverse=True)
+
+
+def _read(path: Path) -> Checkpoint:
+    arrays: dict[str, Arrays] = {}
+    with np.load(path, allow_pickle=False) as content:
+        notes = json.loads(str(content[_NOTES]))
+        for key in content.files:  # in the order of writing
+            match = re.fullmatch(r"(.+)/\d+", key)
+            if match:
+                arrays.setdefault(match[1], []).append(content[key])
+    return Checkpoint(notes["step"], notes["phase"], arrays, notes["history"])

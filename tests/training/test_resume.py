@@ -1,0 +1,80 @@
+"""An interrupted training ends as the uninterrupted one, to the bit."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage
+from sr_pipeline.training.checkpoint import Checkpoints
+from sr_pipeline.training.input import CropPair
+from sr_pipeline.training.precision import dtype_policy
+from sr_pipeline.training.recipes import Recipe, TrainParameters
+from sr_pipeline.training.trainer import Trainer
+
+RECIPE = {
+    "generator": {"filters": 4, "blocks": 1},
+    "discriminator": {"filters": 4, "dense": 4},
+    "batch_size": 2,
+    "augment": True,
+    "pretraining": {"steps": 7, "learning_rate": {"initial": 1e-3, "decay": "cosine", "warmup_steps": 2}},
+    "adversarial": {"steps": 9, "learning_rate": {"initial": 1e-3}},
+}
+PARAMETERS = TrainParameters(log_every=2, validate_every=4, checkpoint_every=3)
+
+
+@pytest.fixture
+def crops(tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    sha256 = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    layout = CropLayout(seed=0, crop_size=48, crops_per_image=11, scale=4)
+    shard = ShardPlan("a.array_record", (SourceImage(1, str(tmp_path / "a.png"), sha256),), layout)
+    CropPlan("train", (shard,), layout).write(tmp_path / "crops")
+    return CropShards(tmp_path / "crops")
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def train(request, crops):
+    precision = request.param
+    features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
+
+    def run(checkpoints=None, stop_at=None, recipe=RECIPE):
+        def observe(metrics, step):
+            if stop_at is not None and step >= stop_at:
+                raise KeyboardInterrupt
+
+        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
+        return trainer.train(crops, [CropPair(*crops[0])], PARAMETERS, observe, checkpoints)
+
+    return run
+
+
+def assert_equal(one, other):
+    assert one.history == other.history
+    assert one.generators.keys() == other.generators.keys()
+    for name, model in one.generators.items():
+        weights = zip(model.get_weights(), other.generators[name].get_weights(), strict=True)
+        assert all(np.array_equal(a, b) for a, b in weights), name
+
+
+def test_interrupted_again_and_again_it_ends_the_same(train, tmp_path):
+    """Reports come at steps 2, 4, 6, 7 and 9, 11, 13, 15, 16; checkpoints at 4, 7, 11, 15, 16."""
+    uninterrupted = train()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    for stop_at in (2, 6, 7, 9, 13, 15):
+        with pytest.raises(KeyboardInterrupt):
+            train(checkpoints, stop_at)
+    assert_equal(train(checkpoints), uninterrupted)
+    assert_equal(train(checkpoints), uninterrupted)  # finished: nothing is left to do
+
+
+def test_a_finished_training_can_be_extended(train, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    train(checkpoints)
+    longer = {**RECIPE, "adversarial": {**RECIPE["adversarial"], "steps": 13}}
+    extended, at_once = train(checkpoints, recipe=longer), train(recipe=longer)
+    assert extended.history[-1]["step"] == 20
+    weights = zip(extended.generators["srgan"].get_weights(), at_once.generators["srgan"].get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in weights)
