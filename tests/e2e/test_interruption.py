@@ -38,12 +38,12 @@ def test_an_interrupted_run_is_killed(project, number):
     assert not project.path("data/06_models/generator.keras").exists()
 
 
-def kill_at(project, text, *parameters):
+def kill_at(project, text, *arguments):
     """Start ``kedro run``, and kill it without warning once its log holds ``text``."""
     log = project.path("log")
     with log.open("w") as file:
         process = subprocess.Popen(
-            project.command("kedro", "run", *parameters), cwd=project.folder, env=project.environment(), stderr=file
+            project.command("kedro", "run", *arguments), cwd=project.folder, env=project.environment(), stderr=file
         )
         until = time.monotonic() + 240
         while text not in log.read_text():
@@ -55,14 +55,15 @@ def kill_at(project, text, *parameters):
 
 
 def test_a_killed_training_goes_on_in_its_own_run_and_ends_the_same(project, tmp_path):
-    steps = "recipes.sample.pretraining.steps=60,recipes.sample.adversarial.steps=20,train.checkpoint_every=8"
+    steps = "recipes.sample.pretraining.steps=20,recipes.sample.adversarial.steps=8,train.checkpoint_every=4"
+    arguments = ("--pipelines=ingest,materialize,train", f"--params={steps}")
     other = Project(tmp_path / "uninterrupted", TINY)
-    other.kedro("run", f"--params={steps}")
-    kill_at(project, "pretraining 30/60", f"--params={steps}")
+    other.kedro("run", *arguments)
+    kill_at(project, "pretraining 10/20", *arguments)
     killed = newest_run(project)
     assert killed.info.status == "RUNNING", "nobody could say otherwise"
-    kill_at(project, "adversarial 10/20", f"--params={steps}")
-    log = project.kedro("run", f"--params={steps}").stderr
+    kill_at(project, "adversarial 4/8", *arguments)
+    log = project.kedro("run", *arguments).stderr
     assert "going on from the checkpoint of step" in log
     run = newest_run(project)
     assert (run.info.run_id, run.info.status) == (killed.info.run_id, "FINISHED")
