@@ -165,10 +165,15 @@ def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | Non
         for run in mlflow.search_runs(
             experiment_names=[EXPERIMENT], filter_string=condition, output_format="list", max_results=1
         ):
-            known = run.data.params
-            if all(known.get(name, value) == value for name, value in parameters.items()):
+            if _agrees(run, parameters):
                 return str(run.info.run_id)
     return None
+
+
+def _agrees(run: Any, parameters: dict[str, str]) -> bool:
+    """Does no logged parameter of ``run`` contradict?"""
+    known = run.data.params
+    return all(known.get(name, value) == value for name, value in parameters.items())
 
 
 def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
@@ -179,9 +184,7 @@ def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
         run = mlflow.get_run(_UNFINISHED.read_text(encoding="utf-8"))
     except mlflow.exceptions.MlflowException:
         return None
-    known = run.data.params
-    same = all(known.get(name, value) == value for name, value in parameters.items())
-    return str(run.info.run_id) if same else None
+    return str(run.info.run_id) if _agrees(run, parameters) else None
 
 
 def _active_mlflow() -> Any | None:

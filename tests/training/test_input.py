@@ -1,22 +1,14 @@
-import hashlib
 import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage
 from sr_pipeline.training.input import CropPair, training_batches, turn_and_mirror
 
 
 @pytest.fixture
-def shards(tmp_path, photograph):
-    Image.fromarray(photograph).save(tmp_path / "a.png")
-    sha256 = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    layout = CropLayout(seed=0, crop_size=16, crops_per_image=10, scale=4)
-    plan = ShardPlan("a.array_record", (SourceImage(1, str(tmp_path / "a.png"), sha256),), layout)
-    CropPlan("train", (plan,), layout).write(tmp_path / "crops")
-    return CropShards(tmp_path / "crops")
+def shards(crops_of_size):
+    return crops_of_size(16, 10)
 
 
 def take(shards, count, **kwargs):

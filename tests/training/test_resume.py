@@ -1,13 +1,9 @@
 """An interrupted training ends as the uninterrupted one, to the bit."""
 
-import hashlib
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.precision import dtype_policy
@@ -26,13 +22,8 @@ PARAMETERS = TrainParameters(log_every=2, validate_every=4, checkpoint_every=3)
 
 
 @pytest.fixture
-def crops(tmp_path, photograph):
-    Image.fromarray(photograph).save(tmp_path / "a.png")
-    sha256 = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    layout = CropLayout(seed=0, crop_size=48, crops_per_image=11, scale=4)
-    shard = ShardPlan("a.array_record", (SourceImage(1, str(tmp_path / "a.png"), sha256),), layout)
-    CropPlan("train", (shard,), layout).write(tmp_path / "crops")
-    return CropShards(tmp_path / "crops")
+def crops(crops_of_size):
+    return crops_of_size(48, 11)
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
