@@ -50,7 +50,7 @@ def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
     ("name", "value", "message"),
     [
         ("recipe", "smaple", "recipe 'smaple' is unknown; did you mean 'sample'?"),
-        ("recipe", "zzz", "recipe 'zzz' is unknown; choose one of: ledig2017, sample, seed"),
+        ("recipe", "zzz", "recipe 'zzz' is unknown; choose one of: ledig2017, progressive, sample, seed, wgan_gp"),
         ("recpie", "seed", "parameter 'recpie' is unknown; did you mean 'recipe'?"),
         ("train.precison", "auto", "parameter 'train.precison' is unknown; did you mean 'train.precision'?"),
         (
@@ -109,3 +109,32 @@ def test_a_weights_file_is_looked_for(tmp_path):
     file.touch()
     PerceptualParameters(weights=str(file)).check_file()
     PerceptualParameters(weights="imagenet").check_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("recipes.wgan_gp.discriminator.batch_normalization", True, "has no batch normalization"),
+        ("recipes.progressive.adversarial", {"steps": 100}, r"growth\.fade_steps must not exceed adversarial\.steps"),
+        ("recipes.seed.average_decay", 1.0, "'recipes.seed.average_decay' is 1.0: input should be less than 1"),
+    ],
+)
+def test_parts_of_a_recipe_have_to_fit(base, name, value, message):
+    with pytest.raises(UserError, match=message):
+        check_parameters(set_at(base, name, value))
+
+
+def test_the_recipes_of_the_design(base):
+    recipes = check_parameters(base).recipes
+    assert set(recipes) == {"seed", "ledig2017", "wgan_gp", "progressive", "sample"}
+    ledig = recipes["ledig2017"]
+    assert (ledig.pretraining.learning_rate.initial, ledig.adversarial.steps) == (1e-4, 200_000)
+    assert (ledig.discriminator.dense, ledig.generator.upsampling) == (1024, "subpixel")
+    assert (ledig.adversarial.feature_scale, ledig.adversarial.weight) == (pytest.approx(1 / 12.75), 1e-3)
+    wgan = recipes["wgan_gp"]
+    assert (wgan.adversarial.gradient_penalty, wgan.adversarial.adam.beta_1, wgan.adversarial.adam.beta_2) == (
+        10,
+        0,
+        0.9,
+    )
+    assert recipes["progressive"].growth is not None

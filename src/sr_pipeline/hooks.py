@@ -12,13 +12,14 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from sr_pipeline import tracking
 from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import ProjectParameters, check_parameters
 from sr_pipeline.sources.listing import check_source
+from sr_pipeline.training.cluster import is_chief
 
 
 class ProjectChecks:
@@ -46,7 +47,10 @@ class ProjectChecks:
             location = _location(catalog, name)
             if location is not None and not catalog.exists(name):
                 raise UserError(f"{location} is missing; make it first with kedro run --pipelines={_producer(name)}")
+        _check_only_training_is_distributed(self._parameters.train.distribute, pipeline)
         for name in sorted(pipeline.all_outputs()):
+            if not is_chief(self._parameters.train.distribute):
+                catalog[name] = MemoryDataset()  # of several machines only one writes
             location = _location(catalog, name)
             if location is not None:
                 _check_writable(location.parent)
@@ -72,6 +76,8 @@ class MlflowTracking:
         assert self._parameters is not None
         self._catalog = catalog
         _die_orderly()
+        if not is_chief(self._parameters.train.distribute):
+            return
         tracking.begin_run(
             self._project,
             self._parameters,
@@ -107,6 +113,17 @@ def _check_files(parameters: ProjectParameters, inputs: set[str]) -> None:
         check_source(parameters.ingest)
     if "params:perceptual" in inputs:
         parameters.perceptual.check_file()
+    if "params:lpips" in inputs:
+        parameters.lpips.check_file()
+
+
+def _check_only_training_is_distributed(distribute: str, pipeline: Pipeline) -> None:
+    """Several machines train together; what comes before and after, one does alone."""
+    if distribute == "multi_worker" and any(_producer(name) != "train" for name in pipeline.all_outputs()):
+        raise UserError(
+            "train.distribute=multi_worker is for kedro run --pipelines=train, started on each machine; run the other "
+            "pipelines on one of them, without it"
+        )
 
 
 def _producer(dataset: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.decode import MAX_PIXELS
-from sr_pipeline.networks.parameters import SCALE, Parameters, PerceptualParameters
+from sr_pipeline.networks.parameters import SCALE, LpipsParameters, Parameters, PerceptualParameters
 from sr_pipeline.storage import Location
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
@@ -116,6 +116,7 @@ class ProjectParameters(Parameters):
     materialize: MaterializeParameters
     train: TrainParameters
     perceptual: PerceptualParameters
+    lpips: LpipsParameters = LpipsParameters()
     evaluate: EvaluateParameters
     register_: RegisterParameters = Field(alias="register")
 

@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sr_pipeline.parameters import ProjectParameters
 from sr_pipeline.storage import write_text
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ def begin_run(
     flat |= flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipes." + parameters.recipe)
     logged = {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
     repro = dvc_process()
-    joined = _interrupted_run(mlflow, logged) if trains else None
+    joined = _interrupted_run(mlflow, logged) if trains and parameters.train.resume else None
     if joined is None and repro:
         joined = _run_to_join(mlflow, logged, training_id, repro)
     if joined:
@@ -87,11 +90,17 @@ def end_run(status: str, error: BaseException | None = None) -> None:
     mlflow.end_run(status)
 
 
-def log_training_progress(metrics: dict[str, float], step: int) -> None:
-    """Log losses of a training step to the active run, below ``train/``; without a run, do nothing."""
+def log_training_progress(metrics: dict[str, float], step: int, picture: "Image.Image | None" = None) -> None:
+    """Log what a training step reports to the active run, below ``train/``; without a run, do nothing.
+
+    ``picture`` joins the series ``validation``, which the MLflow UI shows step by step.
+    """
     mlflow = _active_mlflow()
-    if mlflow is not None:
-        mlflow.log_metrics({f"train/{name}": value for name, value in metrics.items()}, step=step)
+    if mlflow is None:
+        return
+    mlflow.log_metrics({f"train/{name}": value for name, value in metrics.items()}, step=step)
+    if picture is not None:
+        mlflow.log_image(picture, key="validation", step=step)
 
 
 def log_final_metrics(metrics: Mapping[str, Any]) -> None:
@@ -124,8 +133,9 @@ def mark_unfinished() -> None:
 
 
 def mark_finished() -> None:
-    """Take the note back: the training is done."""
-    _UNFINISHED.unlink(missing_ok=True)
+    """Take the note back: the training of the active run is done."""
+    if _active_mlflow() is not None:
+        _UNFINISHED.unlink(missing_ok=True)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "", separator: str = ".") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sr_pipeline.errors import UserError
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 
+FILES = {"srgan": "generator.keras", "srresnet": "srresnet.keras"}
 SMALL = GeneratorParameters(filters=4, blocks=1)
 
 
@@ -18,7 +19,7 @@ def models():
 
 
 def test_what_is_saved_is_loaded(models, tmp_path, rng):
-    dataset = KerasGeneratorsDataset(filepath=str(tmp_path / "models"))
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path / "models"), files=FILES)
     assert not dataset.exists()
     dataset.save(models)
     assert dataset.exists()
@@ -39,14 +40,14 @@ def test_equal_models_give_equal_bytes(models, tmp_path):
 
 
 def test_a_recipe_without_pretraining_leaves_no_old_srresnet(models, tmp_path):
-    dataset = KerasGeneratorsDataset(filepath=str(tmp_path))
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path), files=FILES)
     dataset.save(models)
     dataset.save({"srgan": models["srgan"]})
     assert list(dataset.load()) == ["srgan"]
 
 
 def test_no_model_and_no_keras_file(tmp_path):
-    dataset = KerasGeneratorsDataset(filepath=str(tmp_path))
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path), files=FILES)
     with pytest.raises(Exception, match="there is no trained generator at") as caught:
         dataset.load()
     assert isinstance(caught.value.__cause__, UserError)

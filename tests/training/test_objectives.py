@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sr_pipeline.training.objectives import (
+    critic_loss,
     discriminator_loss,
     generator_adversarial_loss,
+    generator_wasserstein_loss,
+    gradient_penalty,
     perceptual_loss,
     pixel_loss,
 )
@@ -36,3 +40,26 @@ def test_means_over_everything(rng):
     a, b = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3, 4, 5))
     assert pixel_loss(a, b).numpy() == pytest.approx(((a - b) ** 2).mean())
     assert perceptual_loss(a, b, 0.5).numpy() == pytest.approx(0.25 * ((a - b) ** 2).mean())
+
+
+def test_wasserstein_losses_are_means_of_scores(rng):
+    hr, sr = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
+    assert critic_loss(hr, sr).numpy() == pytest.approx(sr.mean() - hr.mean())
+    assert generator_wasserstein_loss(sr).numpy() == pytest.approx(-sr.mean())
+
+
+def test_the_gradient_penalty_of_a_linear_critic_has_a_closed_form(rng):
+    """The gradient of w·x is w wherever x lies."""
+    weights = rng.normal(size=(6, 6, 3)).astype(np.float32)
+    hr, sr = (rng.uniform(-1, 1, (4, 6, 6, 3)).astype(np.float32) for _ in range(2))
+    penalty = gradient_penalty(
+        lambda images: tf.reduce_sum(images * weights, axis=(1, 2, 3))[:, None], hr, sr, rng.uniform(size=(4, 1, 1, 1))
+    )
+    assert penalty.numpy() == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
+
+
+def test_the_gradient_penalty_is_taken_between_the_images():
+    """The gradient of x²/2 is x: with a mixture of 0.25 it is a quarter HR and three quarters SR."""
+    hr, sr = np.full((1, 1, 1, 1), 8.0, np.float32), np.full((1, 1, 1, 1), 4.0, np.float32)
+    penalty = gradient_penalty(lambda x: tf.square(x)[:, 0, 0] / 2, hr, sr, np.full((1, 1, 1, 1), 0.25, np.float32))
+    assert penalty.numpy() == pytest.approx((0.25 * 8 + 0.75 * 4 - 1) ** 2)

@@ -9,6 +9,7 @@ from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.precision import dtype_policy
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
+from sr_pipeline.training.validation import Validation
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -32,21 +33,53 @@ def train(request, crops):
     features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
 
     def run(checkpoints=None, stop_at=None, recipe=RECIPE):
-        def observe(metrics, step):
+        def observe(metrics, step, picture=None):
             if stop_at is not None and step >= stop_at:
                 raise KeyboardInterrupt
 
         trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
-        return trainer.train(crops, [CropPair(*crops[0])], PARAMETERS, observe, checkpoints)
+        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
 
     return run
+
+
+VARIANTS = {
+    "wgan_gp": {
+        "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
+        "adversarial": {"steps": 9, "objective": "wasserstein"},
+        "average_decay": 0.9,
+    },
+    "progressive": {"growth": {"steps": 5, "fade_steps": 4}, "adversarial": {"steps": 4}},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_recipe_resumes_exactly(crops, tmp_path, variant):
+    """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
+    recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
+    features = FeatureExtractor("untrained")
+
+    def run(checkpoints=None, stop_at=None):
+        def observe(metrics, step, picture=None):
+            if stop_at is not None and step >= stop_at:
+                raise KeyboardInterrupt
+
+        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision="float32", seed=3)
+        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    for stop_at in (5, 7, 9):
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoints, stop_at)
+    assert_equal(run(checkpoints), run())
 
 
 def assert_equal(one, other):
     assert one.history == other.history
     assert one.generators.keys() == other.generators.keys()
-    for name, model in one.generators.items():
-        weights = zip(model.get_weights(), other.generators[name].get_weights(), strict=True)
+    for name, model in {**one.generators, "best": one.best}.items():
+        expected = other.best if name == "best" else other.generators[name]
+        weights = zip(model.get_weights(), expected.get_weights(), strict=True)
         assert all(np.array_equal(a, b) for a, b in weights), name
 
 

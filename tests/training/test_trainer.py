@@ -8,8 +8,11 @@ from sr_pipeline.imaging.crops import cut_pairs
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.training import trainer as trainer_module
 from sr_pipeline.training.input import CropPair
+from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
 from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
-from sr_pipeline.training.trainer import Trainer, learning_rate_schedule
+from sr_pipeline.training.steps import learning_rate_schedule, signed, unit
+from sr_pipeline.training.trainer import Trainer
+from sr_pipeline.training.validation import Validation
 
 RECIPE = Recipe.model_validate(
     {
@@ -60,15 +63,15 @@ def test_an_adversarial_step_moves_both_networks_and_not_vgg(trainer, batch):
 @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
 def test_neither_network_moves_the_other(trainer, batch, frozen, monkeypatch):
     """With one optimizer's rate at zero its network stays, whatever the other does."""
-    build = trainer_module.build_optimizer
+    player = trainer_module.Player
+    model = getattr(trainer, frozen)
 
-    def build_with_zero_rate(learning_rate, steps, model):
-        optimizer = build(learning_rate, steps, model)
-        if model is getattr(trainer, frozen):
+    def player_with_zero_rate(call, models, optimizer, *rest):
+        if models[0] is model:
             optimizer.learning_rate = 0.0
-        return optimizer
+        return player(call, models, optimizer, *rest)
 
-    monkeypatch.setattr(trainer_module, "build_optimizer", build_with_zero_rate)
+    monkeypatch.setattr(trainer_module, "Player", player_with_zero_rate)
     other = "discriminator" if frozen == "generator" else "generator"
     before = {name: [w.numpy() for w in getattr(trainer, name).trainable_variables] for name in (frozen, other)}
     trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr)
@@ -80,14 +83,124 @@ def test_neither_network_moves_the_other(trainer, batch, frozen, monkeypatch):
 @pytest.mark.parametrize("term", ["perceptual_loss", "adversarial_loss"])
 def test_each_loss_term_reaches_every_generator_weight(trainer, batch, term):
     with tf.GradientTape() as tape:
-        sr = trainer.generator(trainer_module.unit(batch.lr), training=True)
-        target = trainer_module.signed(batch.hr)
+        sr = trainer.generator(unit(batch.lr), training=True)
+        target = signed(batch.hr)
         losses = {
-            "perceptual_loss": trainer_module.perceptual_loss(trainer.features(target), trainer.features(sr)),
-            "adversarial_loss": trainer_module.generator_adversarial_loss(trainer.discriminator(sr, training=True)),
+            "perceptual_loss": perceptual_loss(trainer.features(target), trainer.features(sr)),
+            "adversarial_loss": generator_adversarial_loss(trainer.discriminator(sr, training=True)),
         }
     gradients = tape.gradient(losses[term], trainer.generator.trainable_variables)
     assert all(gradient is not None and np.abs(gradient).max() > 0 for gradient in gradients)
+
+
+def variant(**changed):
+    return Recipe.model_validate(RECIPE.model_dump() | {"pretraining": None} | changed)
+
+
+CRITIC = {"filters": 4, "dense": 4, "batch_normalization": False}
+
+
+def test_a_wasserstein_step_moves_both_networks(features, batch):
+    recipe = variant(discriminator=CRITIC, adversarial={"steps": 3, "objective": "wasserstein"})
+    trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3)
+    generator, critic = trainer.generator.get_weights(), trainer.discriminator.get_weights()
+    step = trainer.adversarial_step(10, LearningRate())
+    losses = {name: float(loss) for name, loss in step(batch.hr, batch.lr).items()}
+    assert all(changed(generator, trainer.generator))
+    assert any(changed(critic, trainer.discriminator))
+    assert losses["adversarial_loss"] == pytest.approx(-losses["critic_sr"])
+    assert losses["discriminator_loss"] == pytest.approx(
+        losses["critic_sr"] - losses["critic_hr"] + 10 * losses["gradient_penalty"], rel=1e-5
+    )
+
+
+def test_gradient_norms_are_those_of_the_gradients(trainer, batch):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(signed(batch.hr) - trainer.generator(unit(batch.lr), training=True)))
+    expected = tf.linalg.global_norm(tape.gradient(loss, trainer.generator.trainable_variables))
+    losses = trainer.pretraining_step(10, LearningRate())(batch.hr, batch.lr)
+    assert float(losses["generator_gradient_norm"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_average_follows_the_weights(features, batch):
+    """After t updates the decay is min(0.99, (1 + t) / (10 + t)) and the rest is the new weights' share."""
+    trainer = Trainer(variant(average_decay=0.99), features, crop_size=48, precision="float32", seed=3)
+    step = trainer.pretraining_step(10, LearningRate(initial=1e-2))
+    expected = trainer.generator.get_weights()
+    for t in (1, 2):
+        step(batch.hr, batch.lr)
+        decay = (1 + t) / (10 + t)
+        new = trainer.generator.get_weights()
+        expected = [decay * mean + (1 - decay) * weight for mean, weight in zip(expected, new, strict=True)]
+    for mean, value in zip(trainer.average.get_weights(), expected, strict=True):
+        assert np.allclose(mean, value, atol=1e-6)
+    assert trainer.resulting_generator is trainer.average
+
+
+def test_progressive_training_goes_from_half_to_full_resolution(features, batch, monkeypatch):
+    recipe = variant(growth={"steps": 2, "fade_steps": 2}, adversarial={"steps": 3})
+    trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3)
+    upper = trainer.generator.get_layer("double2_conv").get_weights()[0]
+    lower = trainer.generator.get_layer("head_conv").get_weights()[0]
+    step = trainer.growth_step()
+    step(batch.hr, batch.lr)
+    assert np.array_equal(upper, trainer.generator.get_layer("double2_conv").get_weights()[0])
+    assert not np.array_equal(lower, trainer.generator.get_layer("head_conv").get_weights()[0])
+    result = run(trainer, batch, monkeypatch)
+    assert [row["phase"] for row in result.history] == ["growth", "adversarial", "adversarial"]
+    assert list(result.generators) == ["srgan"]
+    assert not np.array_equal(upper, trainer.generator.get_layer("double2_conv").get_weights()[0])
+
+
+def test_float16_scales_the_losses(features, batch):
+    trainer = Trainer(RECIPE, features, crop_size=48, precision="float16", seed=3)
+    step = trainer.pretraining_step(10, LearningRate())
+    first = {name: float(value) for name, value in step(batch.hr, batch.lr).items()}
+    exact = Trainer(RECIPE, features, crop_size=48, precision="float32", seed=3)
+    expected = {k: float(v) for k, v in exact.pretraining_step(10, LearningRate())(batch.hr, batch.lr).items()}
+    assert float(step.optimizers["generator_optimizer"].dynamic_scale) >= 1024
+    assert first["pixel_loss"] == pytest.approx(expected["pixel_loss"], rel=0.02)
+    assert first["generator_gradient_norm"] == pytest.approx(expected["generator_gradient_norm"], rel=0.05)
+    before = trainer.generator.get_weights()
+    step(batch.hr, batch.lr)
+    assert any(changed(before, trainer.generator))
+
+
+def test_a_short_training_traces_once(trainer, batch):
+    step = trainer.pretraining_step(10, LearningRate())
+    for _ in range(3):
+        step(batch.hr, batch.lr)
+    assert step.update.experimental_get_tracing_count() == 1
+
+
+def test_the_best_generator_is_kept(features, batch, monkeypatch):
+    """With a rate that ruins the generator, the first validation stays the best."""
+    recipe = variant(adversarial={"steps": 8, "learning_rate": {"initial": 0.3}})
+    result = run(Trainer(recipe, features, crop_size=48, precision="float32", seed=3), batch, monkeypatch)
+    measured = [row["validation_psnr_y"] for row in result.history if "validation_psnr_y" in row]
+    assert len(measured) == 2
+    validation = Validation([CropPair(hr, lr) for hr, lr in zip(batch.hr, batch.lr, strict=True)])
+    assert validation.measure(result.best)[0]["validation_psnr_y"] == pytest.approx(max(measured), abs=1e-3)
+    assert validation.measure(result.generators["srgan"])[0]["validation_psnr_y"] == pytest.approx(
+        measured[-1], abs=1e-3
+    )
+
+
+def test_a_discriminator_that_has_won_is_told_of(trainer, batch, monkeypatch, caplog):
+    monkeypatch.setattr(trainer_module, "_WON_LOSS", 100.0)
+    monkeypatch.setattr(trainer_module, "_WON_STEPS", 2)
+    run(trainer, batch, monkeypatch)
+    assert caplog.text.count("the discriminator has won: its loss was below 100 for 2 steps up to step 6") == 1
+
+
+def test_crops_that_vanish_stop_the_training(features, crops_of_size):
+    crops = crops_of_size(48, 3)
+    trainer = Trainer(RECIPE, features, crop_size=48, precision="float32", seed=3)
+    validation = Validation([CropPair(*crops[0])])
+    del crops.__dict__["records"]  # as in a new process
+    next(crops.folder.glob("*.array_record")).unlink()
+    with pytest.raises(UserError, match=r"the crops cannot be read any more .*kedro run --pipelines=materialize"):
+        trainer.train(crops, validation, TrainParameters(), lambda metrics, step, picture=None: None)
 
 
 def test_one_batch_can_be_overfitted(trainer, batch):
@@ -109,15 +222,15 @@ class EndlessBatches:
         return self.batch
 
 
-def run(trainer, batch, monkeypatch, observe=lambda metrics, step: None):
+def run(trainer, batch, monkeypatch, observe=lambda metrics, step, picture=None: None):
     monkeypatch.setattr(trainer_module, "training_batches", lambda *args, **kwargs: EndlessBatches(batch))
     validation = [CropPair(hr, lr) for hr, lr in zip(batch.hr, batch.lr, strict=True)]
-    return trainer.train(None, validation, TrainParameters(log_every=2, validate_every=4), observe)
+    return trainer.train(None, Validation(validation), TrainParameters(log_every=2, validate_every=4), observe)
 
 
 def test_a_training_goes_through_both_phases_and_reports(trainer, batch, monkeypatch):
     seen = []
-    result = run(trainer, batch, monkeypatch, lambda metrics, step: seen.append((step, metrics)))
+    result = run(trainer, batch, monkeypatch, lambda metrics, step, picture=None: seen.append((step, metrics, picture)))
     assert list(result.generators) == ["srresnet", "srgan"]
     assert [(row["step"], row["phase"]) for row in result.history] == [
         (2, "pretraining"),
@@ -126,8 +239,9 @@ def test_a_training_goes_through_both_phases_and_reports(trainer, batch, monkeyp
         (7, "adversarial"),
     ]
     assert ["validation_psnr_y" in row for row in result.history] == [False, True, False, True]
-    assert {step for step, _ in seen} == {2, 4, 6, 7}
-    assert any("images_per_second" in metrics for _, metrics in seen)
+    assert [step for step, _, _ in seen] == [2, 4, 6, 7]
+    assert all({"images_per_second", "step_seconds", "input_wait"} <= metrics.keys() for _, metrics, _ in seen)
+    assert [picture is not None for _, _, picture in seen] == [False, True, False, True]
     lr = batch.lr[:1].astype(np.float32) / 255
     assert not np.allclose(result.generators["srresnet"](lr), result.generators["srgan"](lr))
     assert np.allclose(result.generators["srgan"](lr), trainer.generator(lr))

@@ -12,31 +12,32 @@ from kedro.io import AbstractDataset
 
 from sr_pipeline.errors import UserError
 
-_FILES = {"srgan": "generator.keras", "srresnet": "srresnet.keras"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can state
 
 
 class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Generators by name: ``srgan`` in ``generator.keras`` and, when pretrained, ``srresnet`` in ``srresnet.keras``.
+    """Generators by name, each in a file of its own.
 
     Saving equal models gives equal bytes, and leaves none of an earlier training behind.
 
     Args:
         filepath: the folder of the files.
+        files: their names by the generators'; the first is always there, others only where the recipe makes them.
         metadata: for Kedro plugins.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, filepath: str, files: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
         self._folder = Path(filepath)
+        self._files = files
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
         """Save each model whole or not at all, then remove those that ``data`` does not have."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, model in data.items():
-            save_keras_model(model, self._folder / _FILES[name])
-        for name in _FILES.keys() - data.keys():
-            (self._folder / _FILES[name]).unlink(missing_ok=True)
+            save_keras_model(model, self._folder / self._files[name])
+        for name in self._files.keys() - data.keys():
+            (self._folder / self._files[name]).unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any]:
         """Load what is there as Keras models in float32.
@@ -48,11 +49,11 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
         if not self._exists():
             raise UserError(
-                f"there is no trained generator at {self._folder / _FILES['srgan']}; "
+                f"there is no trained generator at {self._folder / next(iter(self._files.values()))}; "
                 "make one with kedro run --pipelines=train"
             )
         models = {}
-        for name, file in _FILES.items():
+        for name, file in self._files.items():
             path = self._folder / file
             if path.is_file():
                 try:
@@ -63,7 +64,7 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         return models
 
     def _exists(self) -> bool:
-        return (self._folder / _FILES["srgan"]).is_file()
+        return (self._folder / next(iter(self._files.values()))).is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}

@@ -70,18 +70,20 @@ def contact_sheet(sections: dict[str, list[Thumbnail]], columns: int = 8, edge: 
     return sheet
 
 
-def crop_grid(columns: dict[str, list[RgbImage]]) -> Image.Image:
-    """A titled column of equally large crops for each entry."""
-    from matplotlib.figure import Figure
-
-    rows = len(next(iter(columns.values())))
-    figure = Figure(figsize=(2 * len(columns), 2 * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, len(columns), squeeze=False)
+def crop_grid(columns: dict[str, list[RgbImage]], zoom: int = 2) -> Image.Image:
+    """A titled column of equally large crops for each entry, every pixel ``zoom`` pixels wide."""
+    margin, text = 4, 24
+    height, width = (zoom * edge for edge in next(iter(columns.values()))[0].shape[:2])
+    rows = max(len(images) for images in columns.values())
+    size = (len(columns) * (width + margin) + margin, text + rows * (height + margin))
+    grid = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(grid), ImageFont.load_default(16)
     for column, (title, images) in enumerate(columns.items()):
-        axes[0, column].set_title(title)
+        left = margin + column * (width + margin)
+        draw.text((left + width // 2, text // 2), title, "black", font, anchor="mm")
         for row, image in enumerate(images):
-            _show(axes[row, column], image)
-    return _render(figure)
+            grid.paste(Image.fromarray(enlarge(image, zoom, "nearest")), (left, text + row * (height + margin)))
+    return grid
 
 
 def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:

@@ -7,20 +7,23 @@ from sr_pipeline.networks.layers import Style, convolve, double, normalize, prel
 from sr_pipeline.networks.parameters import GeneratorParameters
 
 
-def build_generator(parameters: GeneratorParameters, *, dtype: str = "float32", seed: int = 0) -> keras.Model:
+def build_generator(
+    parameters: GeneratorParameters, *, dtype: str = "float32", seed: int = 0, for_training: bool = False
+) -> keras.Model:
     """Build the generator.
 
     Args:
         parameters: size and variant of the network.
         dtype: Keras dtype policy, e.g. ``float32`` or ``mixed_bfloat16`` (weights stay float32).
         seed: of the initial weights.
+        for_training: take the layers that train faster; such a model cannot be opened in plain Keras.
 
     Returns:
         A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3)
         in [-1, 1], float32, for any h and w of at least 5 (the 9x9 reflection padding mirrors 4 pixels).
     """
     keras.utils.set_random_seed(seed)
-    style = Style(parameters.padding, keras.DTypePolicy(dtype))
+    style = Style.of(parameters.padding, dtype, for_training=for_training)
     bias = not parameters.batch_normalization  # BN's own offset makes the bias redundant
 
     def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -1,7 +1,7 @@
 """Building blocks shared by generator and discriminator.
 
 Only stock Keras layers and ``keras.ops`` are used, so that a saved model opens in plain Keras,
-without this package.
+without this package. Networks in training take faster layers with the same weights (see ``training_layers``).
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,34 @@ from sr_pipeline.networks.parameters import Padding
 
 @dataclass(frozen=True)
 class Style:
-    """What all layers of one network have in common: how they pad, and in what they compute."""
+    """What all layers of one network have in common.
+
+    Attributes:
+        padding: how convolutions pad.
+        dtype: in what they compute.
+        normalization: Keras' class of batch normalization, or one that computes the same faster.
+        synchronized: whether batch normalization takes its moments over the batches of all devices.
+        few_filters_convolution: likewise, of convolutions to pictures.
+    """
 
     padding: Padding
     dtype: keras.DTypePolicy
+    normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization
+    few_filters_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
+    synchronized: bool = False
+
+    @classmethod
+    def of(cls, padding: Padding, dtype: str, *, for_training: bool) -> "Style":
+        """The style of a network that is trained, or of one that is saved."""
+        policy = keras.DTypePolicy(dtype)
+        if not for_training:
+            return cls(padding, policy)
+        import tensorflow as tf
+
+        from sr_pipeline.networks.training_layers import FusedBatchNormalization, PackedConv2D
+
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        return cls(padding, policy, FusedBatchNormalization, PackedConv2D, synchronized=several)
 
 
 def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTensor:
@@ -45,7 +69,8 @@ def convolve(
     reflect = style.padding == "reflect"
     if reflect:
         x = reflect_pad(x, kernel // 2, f"{name}_pad")
-    return keras.layers.Conv2D(
+    layer = style.few_filters_convolution if filters <= 3 else keras.layers.Conv2D
+    return layer(
         filters,
         kernel,
         strides=strides,
@@ -69,7 +94,8 @@ def prelu(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
 
 def normalize(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
     """Batch normalization over all but the channel axis (Ioffe & Szegedy 2015)."""
-    return keras.layers.BatchNormalization(momentum=0.9, dtype=style.dtype, name=name)(x)
+    layer = style.normalization(momentum=0.9, synchronized=style.synchronized, dtype=style.dtype, name=name)
+    return layer(x)
 
 
 def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, name: str) -> keras.KerasTensor:

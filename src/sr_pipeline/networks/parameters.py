@@ -71,3 +71,21 @@ class PerceptualParameters(Parameters):
         """
         if self.weights not in ("imagenet", "untrained") and not Path(self.weights).is_file():
             raise UserError(f"the VGG19 weights file {self.weights} is missing; {WEIGHTS_CHOICES}")
+
+
+class LpipsParameters(Parameters):
+    """The perceptual distance LPIPS (Zhang et al. 2018), which is measured where its weights are given."""
+
+    weights: str | None = Field(None, min_length=1, description="path of an .npz file of LPIPS-Alex; none: left out")
+
+    def check_file(self) -> None:
+        """Check that the weights file, if one is named, exists.
+
+        Raises:
+            UserError: if it does not.
+        """
+        if self.weights is not None and not Path(self.weights).is_file():
+            raise UserError(
+                f"the LPIPS weights file {self.weights} is missing; set lpips.weights to an .npz file of LPIPS-Alex, "
+                "or to null to leave LPIPS out"
+            )

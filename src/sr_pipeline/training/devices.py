@@ -1,0 +1,94 @@
+"""The devices a training runs on: one, all of this machine, or those of several machines.
+
+The same step runs on every device ("replica") with its share of the batch; gradients are summed, batch normalization
+takes its moments over the whole batch. So the result is that of one device, but for the order of additions.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from sr_pipeline.errors import UserError
+
+
+class Devices(NamedTuple):
+    """Where a training runs.
+
+    Attributes:
+        strategy: of TensorFlow; its scope is where variables have to be made.
+        compiled: whether steps are compiled with XLA.
+    """
+
+    strategy: tf.distribute.Strategy
+    compiled: bool = False
+
+    @property
+    def replicas(self) -> int:
+        """Devices, of all machines."""
+        return int(self.strategy.num_replicas_in_sync)
+
+    def step_function(self, update: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
+        """Trace ``update(hr, lr)`` once; it runs on every device, and what it returns is averaged."""
+        if self.replicas == 1:
+            return tf.function(update, jit_compile=self.compiled)
+
+        @tf.function
+        def step(hr: tf.Tensor, lr: tf.Tensor) -> dict[str, tf.Tensor]:
+            of_replicas = self.strategy.run(update, args=(hr, lr))
+            return {
+                name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in of_replicas.items()
+            }
+
+        return step
+
+    def share(self, batch: NDArray[Any]) -> Any:
+        """Give each device its part of a batch; of several machines each takes what its own devices need."""
+        if self.replicas == 1:
+            return batch
+        size = len(batch) // self.replicas
+
+        def part(context: tf.distribute.InputContext) -> tf.Tensor:
+            first = context.replica_id_in_sync_group * size
+            return tf.constant(batch[first : first + size])
+
+        return self.strategy.experimental_distribute_values_from_function(part)
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise a UserError unless the devices can share a batch evenly."""
+        if batch_size % self.replicas:
+            raise UserError(
+                f"{self.replicas} devices cannot share batches of {batch_size} evenly; set recipes.<name>.batch_size "
+                f"to a multiple of {self.replicas}"
+            )
+
+
+def open_devices(distribute: str) -> Devices:
+    """Set up the devices, before anything else of TensorFlow.
+
+    Args:
+        distribute: ``none`` (the first device), ``mirrored`` (all GPUs of this machine, or all its CPU devices), or
+            ``multi_worker`` (all machines that TF_CONFIG names; waits for them).
+
+    Raises:
+        UserError: if ``multi_worker`` is asked for without TF_CONFIG.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        tf.config.experimental.enable_op_determinism()  # CPU operations are deterministic anyway
+    if distribute == "mirrored":
+        devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+        return Devices(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    if distribute == "multi_worker":
+        if "TF_CONFIG" not in os.environ:
+            raise UserError(
+                "train.distribute=multi_worker needs the environment variable TF_CONFIG, which names the machines: "
+                "see docs/devices.md"
+            )
+        return Devices(tf.distribute.MultiWorkerMirroredStrategy())
+    return Devices(tf.distribute.get_strategy(), compiled=bool(gpus))

@@ -1,0 +1,250 @@
+"""One update of the networks in each phase, as functions of a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.training.objectives import (
+    critic_loss,
+    discriminator_loss,
+    generator_adversarial_loss,
+    generator_wasserstein_loss,
+    gradient_penalty,
+    perceptual_loss,
+    pixel_loss,
+)
+from sr_pipeline.training.recipes import AdamParameters, AdversarialParameters, LearningRate
+
+Losses = dict[str, tf.Tensor]
+Update = Callable[[tf.Tensor, tf.Tensor], Losses]
+# Takes the number of updates so far beside the images, by which growing networks fade in.
+NetworkCall = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass
+class Player:
+    """A network that learns.
+
+    Attributes:
+        call: the network in training, given images and the number of updates so far.
+        models: the models whose variables learn.
+        optimizer: of those variables.
+        average: a twin of the first model that holds the moving average of its weights.
+        average_decay: of that average.
+    """
+
+    call: NetworkCall
+    models: list[keras.Model]
+    optimizer: keras.optimizers.Optimizer
+    average: keras.Model | None = None
+    average_decay: float = 0.0
+    variables: list[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.variables = trainable_variables(self.models)
+        self.optimizer.build(self.variables)
+
+    @property
+    def iterations(self) -> tf.Tensor:
+        """Number of updates so far."""
+        return tf.convert_to_tensor(self.optimizer.iterations)
+
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """``loss`` as the tape has to see it: scaled up against underflow where the optimizer wants that."""
+        return self.optimizer.scale_loss(loss) if self._scales else loss
+
+    def learn(self, tape: tf.GradientTape, scaled_loss: tf.Tensor) -> tf.Tensor:
+        """Make one update, and return the gradient's norm over all variables.
+
+        On several devices the gradients are averaged, which is the gradient of the whole batch's mean.
+        """
+        gradients = tape.gradient(scaled_loss, self.variables)
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        norm = tf.linalg.global_norm(gradients)
+        if self._scales:
+            norm /= tf.convert_to_tensor(self.optimizer.dynamic_scale)
+        # Keras adds up the gradients of all devices (again).
+        shares = [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+        self.optimizer.apply(shares, self.variables)
+        if self.average is not None:
+            _move_average(self.average, self.models[0], self.average_decay, self.iterations)
+        return norm
+
+    @property
+    def _scales(self) -> bool:
+        return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def pretraining_update(generator: Player) -> Update:
+    """Update the generator on mean squared error; takes uint8 batches (hr, lr)."""
+
+    def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
+        with tf.GradientTape() as tape:
+            loss = pixel_loss(signed(hr), generator.call(unit(lr), generator.iterations))
+            scaled = generator.scaled(loss)
+        rate = learning_rate_of(generator)
+        return {
+            "pixel_loss": loss,
+            "generator_gradient_norm": generator.learn(tape, scaled),
+            "learning_rate": rate,
+        }
+
+    return update
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a generator and a discriminator compete in.
+
+    Attributes:
+        generator: from LR to SR.
+        discriminator: from images to logits or, with a Wasserstein objective, scores.
+        features: the VGG19 of the perceptual loss.
+        prepare: makes the target from HR in [-1, 1] and the number of updates so far.
+        parameters: losses and their weights.
+        seed: of the mixtures of the gradient penalty.
+    """
+
+    generator: Player
+    discriminator: Player
+    features: FeatureExtractor
+    prepare: NetworkCall
+    parameters: AdversarialParameters
+    seed: int
+
+
+def adversarial_update(contest: Contest) -> Update:
+    """Update generator and discriminator at once; takes uint8 batches (hr, lr).
+
+    Both losses come from the same forward passes. Each gradient is taken with respect to its own
+    network's variables only, so neither update reaches into the other network or into VGG.
+    """
+    generator, discriminator, parameters = contest.generator, contest.discriminator, contest.parameters
+
+    def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
+        count = generator.iterations
+        target = contest.prepare(signed(hr), count)
+        target_features = contest.features(target)
+        with tf.GradientTape(persistent=True) as tape:
+            sr = generator.call(unit(lr), count)
+            hr_logits = discriminator.call(target, count)
+            sr_logits = discriminator.call(sr, count)
+            perceptual = perceptual_loss(target_features, contest.features(sr), parameters.feature_scale)
+            deception = _deception(parameters, sr_logits)
+            generator_loss = perceptual + parameters.weight * deception
+            judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
+            scaled_generator_loss = generator.scaled(generator_loss)
+            scaled_judgement = discriminator.scaled(judgement)
+        rate = learning_rate_of(generator)
+        return {
+            "perceptual_loss": perceptual,
+            "adversarial_loss": deception,
+            "generator_loss": generator_loss,
+            "discriminator_loss": judgement,
+            **details,
+            "generator_gradient_norm": generator.learn(tape, scaled_generator_loss),
+            "discriminator_gradient_norm": discriminator.learn(tape, scaled_judgement),
+            "learning_rate": rate,
+        }
+
+    return update
+
+
+def unit(image: tf.Tensor) -> tf.Tensor:
+    """8-bit to [0, 1], the range of low-resolution input."""
+    return tf.cast(image, tf.float32) / 255.0
+
+
+def signed(image: tf.Tensor) -> tf.Tensor:
+    """8-bit to [-1, 1], the range of high-resolution images."""
+    return tf.cast(image, tf.float32) / 127.5 - 1.0
+
+
+def trainable_variables(models: list[keras.Model]) -> list[Any]:
+    """Trainable variables of models that may share layers, each once."""
+    return list({id(v): v for model in models for v in model.trainable_variables}.values())
+
+
+def learning_rate_of(player: Player) -> tf.Tensor:
+    """The learning rate of the next update."""
+    return tf.convert_to_tensor(player.optimizer.learning_rate)
+
+
+def build_optimizer(
+    learning_rate: LearningRate, steps: int, adam: AdamParameters, *, scales_loss: bool = False
+) -> keras.optimizers.Optimizer:
+    """Adam with the learning rate of a phase of ``steps`` steps, with dynamic loss scaling where asked for."""
+    optimizer = keras.optimizers.Adam(learning_rate_schedule(learning_rate, steps), adam.beta_1, adam.beta_2)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scales_loss else optimizer
+
+
+def learning_rate_schedule(
+    learning_rate: LearningRate, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Keras' schedule for ``learning_rate`` over ``steps`` steps."""
+    warmup = min(learning_rate.warmup_steps, steps - 1)
+    schedules = keras.optimizers.schedules
+    if learning_rate.decay == "cosine":
+        start = 0.0 if warmup else learning_rate.initial
+        return schedules.CosineDecay(
+            start, max(steps - warmup, 1), warmup_target=learning_rate.initial if warmup else None, warmup_steps=warmup
+        )
+    boundaries, values = [], [learning_rate.initial]
+    if learning_rate.decay == "step":
+        boundaries, values = [steps // 2], [learning_rate.initial, learning_rate.initial / 10]
+    return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
+
+
+def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
+    """The generator's adversarial loss."""
+    if parameters.objective == "wasserstein":
+        return generator_wasserstein_loss(sr_logits)
+    return generator_adversarial_loss(sr_logits)
+
+
+def _judgement(
+    contest: Contest, hr: tuple[tf.Tensor, tf.Tensor], sr: tuple[tf.Tensor, tf.Tensor], count: tf.Tensor
+) -> tuple[tf.Tensor, Losses]:
+    """The discriminator's loss, and what else there is to report of it; ``hr`` and ``sr`` are (images, logits)."""
+    hr_mean, sr_mean = tf.reduce_mean(hr[1]), tf.reduce_mean(sr[1])
+    if contest.parameters.objective == "logistic":
+        probabilities = {
+            "discriminator_hr": tf.reduce_mean(tf.sigmoid(hr[1])),
+            "discriminator_sr": tf.reduce_mean(tf.sigmoid(sr[1])),
+        }
+        return discriminator_loss(hr[1], sr[1]), probabilities
+    penalty = gradient_penalty(
+        lambda images: contest.discriminator.call(images, count),
+        hr[0],
+        sr[0],
+        _mixtures(tf.shape(hr[0])[0], contest.seed, count),
+    )
+    details = {"critic_hr": hr_mean, "critic_sr": sr_mean, "gradient_penalty": penalty}
+    return critic_loss(hr[1], sr[1]) + contest.parameters.gradient_penalty * penalty, details
+
+
+def _mixtures(size: tf.Tensor, seed: int, count: tf.Tensor) -> tf.Tensor:
+    """Uniform numbers (size, 1, 1, 1): a function of seed and step, and each device's part of the whole batch's."""
+    context = tf.distribute.get_replica_context()
+    key = tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
+    every = tf.random.stateless_uniform((size * context.num_replicas_in_sync, 1, 1, 1), key)
+    first = tf.cast(context.replica_id_in_sync_group, tf.int32) * size
+    return every[first : first + size]
+
+
+def _move_average(average: keras.Model, model: keras.Model, decay: float, count: tf.Tensor) -> None:
+    """Average = d·average + (1 − d)·weights, with d = min(decay, (1 + t) / (10 + t)) after t updates.
+
+    The smaller d of the beginning, as in TensorFlow's ExponentialMovingAverage, lets go of the initial weights.
+    """
+    updates = tf.cast(count, tf.float32)
+    share = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    for mean, value in zip(average.weights, model.weights, strict=True):
+        mean.assign(mean + share * (tf.convert_to_tensor(value) - mean))

@@ -1,0 +1,85 @@
+"""How good the generator is on fixed validation crops, in numbers and as a picture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_pipeline.imaging.metrics import luma, psnr
+from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel
+from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.networks.inference import to_uint8
+from sr_pipeline.networks.lpips import Lpips
+from sr_pipeline.networks.parameters import SCALE
+from sr_pipeline.training.input import CropPair
+
+Enlarge = Callable[[tf.Tensor], tf.Tensor]
+"""From LR (n, h, w, 3) in [0, 1] to SR (n, 4h, 4w, 3) in [-1, 1]."""
+
+PSNR, LPIPS = "validation_psnr_y", "validation_lpips"
+_SHOWN = 4  # crops of the picture
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Fixed crops to measure on.
+
+    Attributes:
+        pairs: crops of equal size.
+        lpips: the perceptual distance, if its weights are given.
+    """
+
+    pairs: list[CropPair]
+    lpips: Lpips | None = None
+
+    @property
+    def criterion(self) -> tuple[str, Callable[[float], float]]:
+        """The metric by which generators are ranked, and what to multiply it with so that more is better."""
+        return (LPIPS, lambda value: -value) if self.lpips else (PSNR, lambda value: value)
+
+    def measure(self, generator: Enlarge) -> tuple[dict[str, float], Image.Image]:
+        """Mean PSNR-Y in dB (a border of the scale removed) and LPIPS, and a picture: LR, bicubic, SR, HR."""
+        images = super_resolve_crops(generator, self.pairs)
+        inner = slice(SCALE, -SCALE)
+        values = [
+            psnr(luma(pair.hr)[inner, inner], luma(sr)[inner, inner])
+            for pair, sr in zip(self.pairs, images, strict=True)
+        ]
+        metrics = {PSNR: float(np.mean(values))}
+        if self.lpips:
+            hr = np.stack([pair.hr for pair in self.pairs])
+            metrics[LPIPS] = float(np.mean(self.lpips(_signed(hr), _signed(np.stack(images))).numpy()))
+        shown = spread(len(self.pairs), _SHOWN)
+        return metrics, picture_of([self.pairs[i] for i in shown], {"SR": [images[i] for i in shown]})
+
+
+def super_resolve_crops(generator: Enlarge, pairs: list[CropPair]) -> list[RgbImage]:
+    """Super-resolve the LR crops of equal size in one batch."""
+    lr = np.stack([pair.lr for pair in pairs])
+    return list(to_uint8(generator(tf.constant(lr.astype(np.float32) / 255.0)).numpy()))
+
+
+def picture_of(pairs: list[CropPair], super_resolved: dict[str, list[RgbImage]]) -> Image.Image:
+    """A row a crop: LR, bicubic, each entry of ``super_resolved``, HR."""
+    return crop_grid(
+        {
+            "LR": [low_resolution_panel(pair.lr, SCALE) for pair in pairs],
+            "bicubic": [enlarge(pair.lr, SCALE, "bicubic") for pair in pairs],
+            **super_resolved,
+            "HR": [pair.hr for pair in pairs],
+        }
+    )
+
+
+def spread(length: int, count: int) -> list[int]:
+    """``count`` numbers below ``length``, evenly spread, so that crops of many images are among them."""
+    count = min(count, length)
+    return [i * length // count for i in range(count)]
+
+
+def _signed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return (images / np.float32(127.5) - 1).astype(np.float32)

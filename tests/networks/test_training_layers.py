@@ -1,0 +1,56 @@
+"""The faster layers compute what Keras' own do."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sr_pipeline.networks.training_layers import FusedBatchNormalization, PackedConv2D
+
+
+def forward_and_backward(layer, images, weights=None):
+    """Outputs, and gradients of a loss that weighs every output differently."""
+    layer.build(images.shape)
+    if weights is not None:
+        layer.set_weights(weights)
+    images = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = layer(images, **({"training": True} if "Normalization" in type(layer).__name__ else {}))
+        ramp = tf.reshape(tf.linspace(0.0, 1.0, tf.size(outputs)), tf.shape(outputs))
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * tf.sin(9 * ramp))
+    gradients = tape.gradient(loss, [images, *layer.trainable_variables])
+    return [np.asarray(tf.cast(value, tf.float32)) for value in (outputs, *gradients)]
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("kernel", [3, 9])
+def test_packed_convolution(padding, kernel, rng):
+    images = rng.normal(size=(2, 16, 12, 5)).astype(np.float32)
+    plain = keras.layers.Conv2D(3, kernel, padding=padding)
+    expected = forward_and_backward(plain, images)
+    packed = forward_and_backward(PackedConv2D(3, kernel, padding=padding), images, plain.get_weights())
+    for one, other in zip(packed, expected, strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+
+
+def test_packed_convolution_in_bfloat16(rng):
+    images = rng.normal(size=(2, 16, 16, 8)).astype(np.float32)
+    plain = keras.layers.Conv2D(3, 9, padding="same", dtype="mixed_bfloat16")
+    expected = forward_and_backward(plain, images)
+    packed = forward_and_backward(
+        PackedConv2D(3, 9, padding="same", dtype="mixed_bfloat16"), images, plain.get_weights()
+    )
+    for one, other in zip(packed, expected, strict=True):
+        assert np.allclose(one, other, rtol=0.05, atol=0.05 * np.abs(other).max())
+
+
+def test_fused_batch_normalization(rng):
+    images = (3 + 2 * rng.normal(size=(4, 6, 6, 5))).astype(np.float32)
+    plain, fused = keras.layers.BatchNormalization(momentum=0.9), FusedBatchNormalization(momentum=0.9)
+    for one, other in zip(forward_and_backward(fused, images), forward_and_backward(plain, images), strict=True):
+        assert np.allclose(one, other, atol=1e-3)
+    for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+    assert not np.allclose(fused.moving_mean, 0)
+    assert np.allclose(fused(images, training=False), plain(images, training=False), atol=1e-5)

@@ -1,0 +1,60 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.training.cluster import is_chief
+from sr_pipeline.training.devices import open_devices
+from tests.conftest import REPOSITORY
+
+RECIPE = {
+    "generator": {"filters": 4, "blocks": 1},
+    "discriminator": {"filters": 4, "dense": 4},
+    "batch_size": 4,
+    "pretraining": {"steps": 3, "learning_rate": {"initial": 1e-3}},
+    "adversarial": {"steps": 3, "learning_rate": {"initial": 1e-3}},
+}
+WASSERSTEIN = {
+    **RECIPE,
+    "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
+    "pretraining": None,
+    "adversarial": {"steps": 3, "objective": "wasserstein"},
+    "average_decay": 0.9,
+}
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, WASSERSTEIN], ids=["logistic", "wasserstein"])
+def test_two_devices_train_as_one_does(crops_of_size, recipe):
+    crops = crops_of_size(48, 20)
+    program = [sys.executable, "-m", "tests.training.mirrored", str(crops.folder), json.dumps(recipe)]
+    done = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[:2] == [["none", "1"], ["mirrored", "2"]]
+    distances = [(name, float(value)) for name, value in lines[2:]]
+    assert {name for name, _ in distances} == {"weights", "first_losses"}
+    assert all(value < (0.05 if name == "weights" else 2e-3) for name, value in distances), done.stdout
+
+
+def test_only_one_of_a_cluster_is_chief(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert is_chief("multi_worker")
+    cluster = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+    for number, chief in ((0, True), (1, False)):
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}}))
+        assert is_chief("multi_worker") is chief
+        assert is_chief("none")
+    cluster["chief"] = ["127.0.0.1:3"]
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+    assert not is_chief("multi_worker")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster"')
+    with pytest.raises(UserError, match="TF_CONFIG is not a JSON object with 'cluster' and 'task'"):
+        is_chief("multi_worker")
+
+
+def test_several_machines_need_to_know_of_each_other(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="multi_worker needs the environment variable TF_CONFIG"):
+        open_devices("multi_worker")
