@@ -1,6 +1,10 @@
 """Measure the training steps, the matrix multiplication peak they are compared to, and what the input delivers."""
 
+import itertools
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,32 +16,49 @@ import tensorflow as tf
 import yaml
 
 from benchmarks.data import plan_shards, write_jpegs
+from sr_pipeline import tracking
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.shards import CropLayout, CropShards
-from sr_pipeline.training.input import training_batches
+from sr_pipeline.training.checkpoint import Checkpoints
+from sr_pipeline.training.input import CropPair, training_batches
 from sr_pipeline.training.precision import dtype_policy, resolve_precision
-from sr_pipeline.training.recipes import LearningRate, Recipe
+from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
+from sr_pipeline.training.validation import Validation
 
 CROP = 96
 # Multiply-accumulates of a 96x96 patch in one step of recipe `seed`, forward passes in GMAC: generator 1.28 (three
 # times with its backward pass), discriminator 0.87 (seven), VGG19 to block5_conv4 3.6 (three).
-SEED_ADVERSARIAL_GMAC = 3 * 1.28 + 7 * 0.87 + 3 * 3.6
+SEED_GMAC = {"pretraining": 3 * 1.28, "adversarial": 3 * 1.28 + 7 * 0.87 + 3 * 3.6}
 
 
 def measure_training() -> dict[str, Any]:
     """Figures of the recipes ``sample`` and ``seed`` on random crops, and of reading real ones."""
     precision = resolve_precision("auto")
-    peak = matmul_peak(precision)
+    peaks = [matmul_peak(precision)]
     described = yaml.safe_load(Path("conf/base/parameters_recipes.yml").read_text())["recipes"]
     recipes = {name: Recipe.model_validate(described[name]) for name in ("sample", "seed")}
-    report: dict[str, Any] = {name: measure_steps(recipe, precision) for name, recipe in recipes.items()}
-    flops = 2e9 * SEED_ADVERSARIAL_GMAC * recipes["seed"].batch_size
-    report["seed"]["adversarial_step_of_peak"] = flops / report["seed"]["adversarial_step_s"] / (peak * 1e9)
+    report: dict[str, Any] = {"first_step": measure_first_step()}
+    report |= {name: measure_steps(recipe, precision) for name, recipe in recipes.items()}
+    peaks.append(matmul_peak(precision))
+    peak = max(peaks)
+    for phase, gmac in SEED_GMAC.items():
+        gflops = 2 * gmac * recipes["seed"].batch_size / report["seed"][f"{phase}_step_s"]
+        report["seed"][f"{phase}_step_of_peak"] = gflops / peak
     crops_per_s = read_crops_per_second()
     consumed = recipes["sample"].batch_size / report["sample"]["pretraining_step_s"]
     report["read"] = {"crops_per_s": crops_per_s, "of_sample_pretraining": crops_per_s / consumed}
+    report["sample_training"] = measure_overhead(recipes["sample"], precision)
     return {"precision": precision, "matmul_peak_gflops": peak, **report}
+
+
+def measure_first_step() -> dict[str, float]:
+    """Seconds from the start of a process to the end of its first step of recipe ``seed``, and its peak memory."""
+    started = time.perf_counter()
+    program = subprocess.run(
+        [sys.executable, "-m", "benchmarks.first_step"], capture_output=True, text=True, check=True
+    )
+    return {"first_step_s": time.perf_counter() - started, **json.loads(program.stdout)}
 
 
 def median_seconds(action: Callable[[], Any], repeats: int) -> float:
@@ -52,11 +73,16 @@ def median_seconds(action: Callable[[], Any], repeats: int) -> float:
     return statistics.median(durations)
 
 
-def matmul_peak(dtype: str, size: int = 4096) -> float:
-    """GFLOP/s of multiplying two square matrices."""
+def matmul_peak(dtype: str, size: int = 4096, repeats: int = 7) -> float:
+    """GFLOP/s of multiplying two square matrices, the best of some."""
     matrix = tf.cast(tf.random.normal((size, size)), dtype)
     multiply = tf.function(tf.matmul)
-    return 2 * size**3 / median_seconds(lambda: multiply(matrix, matrix)[0, 0].numpy(), 3) / 1e9
+    durations = []
+    for _ in range(repeats + 2):
+        started = time.perf_counter()
+        multiply(matrix, matrix)[0, 0].numpy()
+        durations.append(time.perf_counter() - started)
+    return 2 * size**3 / min(durations[2:]) / 1e9
 
 
 def measure_steps(recipe: Recipe, precision: str) -> dict[str, float]:
@@ -87,3 +113,43 @@ def read_crops_per_second(count: int = 20_000) -> float:
         for _ in range(count // 16):
             next(batches)
         return count / (time.perf_counter() - started)
+
+
+def measure_overhead(recipe: Recipe, precision: str, steps: int = 1050) -> dict[str, float]:
+    """Of a training with MLflow, checkpoints and pictures at default intervals: shares not spent on steps.
+
+    The recipe ``sample`` has the shortest steps, so its shares are the largest.
+
+    Returns:
+        ``overhead``: share of reports, validations, pictures and checkpoints; ``input_wait``: of waiting for crops.
+    """
+    short = recipe.model_copy(update={"pretraining": recipe.pretraining.model_copy(update={"steps": steps})})
+    short = short.model_copy(update={"adversarial": recipe.adversarial.model_copy(update={"steps": 1})})
+    reports: list[tuple[float, int, dict[str, float]]] = []
+
+    def observe(metrics: dict[str, float], step: int, picture: Any = None) -> None:
+        reports.append((time.perf_counter(), step, metrics))
+        tracking.log_training_progress(metrics, step, picture)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        layout = CropLayout(seed=0, crop_size=CROP, crops_per_image=20, scale=4)
+        plan_shards(write_jpegs(folder / "jpegs"), 60, layout).write(folder / "crops")
+        crops = CropShards(folder / "crops")
+        mlflow = tracking.set_up_store(folder)
+        trainer = Trainer(
+            short,
+            FeatureExtractor("untrained", dtype=dtype_policy(precision)),
+            crop_size=CROP,
+            precision=precision,
+            seed=0,
+        )
+        validation = Validation([CropPair(*crops[i]) for i in range(16)])
+        with mlflow.start_run(log_system_metrics=True):
+            trainer.train(crops, validation, TrainParameters(), observe, Checkpoints(folder / "checkpoints", 2))
+    reports = [report for report in reports if report[1] <= steps]
+    elapsed = reports[-1][0] - reports[0][0]
+    counts = [later[1] - earlier[1] for earlier, later in itertools.pairwise(reports)]
+    stepping = [count * report[2]["step_seconds"] for count, report in zip(counts, reports[1:], strict=True)]
+    waiting = [seconds * report[2]["input_wait"] for seconds, report in zip(stepping, reports[1:], strict=True)]
+    return {"overhead": 1 - sum(stepping) / elapsed, "input_wait": sum(waiting) / sum(stepping)}

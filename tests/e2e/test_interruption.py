@@ -1,5 +1,8 @@
 """What MLflow says of runs that did not go through."""
 
+import contextlib
+import random
+import shutil
 import signal
 import subprocess
 import time
@@ -74,6 +77,43 @@ def test_a_killed_training_goes_on_in_its_own_run_and_ends_the_same(project, tmp
     ):
         assert project.path(name).read_bytes() == other.path(name).read_bytes(), name
     assert not project.path("data/.scratch/unfinished_run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_killed_at_ten_random_moments_it_ends_the_same(tmp_path, precision):
+    """Moments are spread over the whole life of the process, its start included."""
+    steps = "recipes.sample.pretraining.steps=300,recipes.sample.adversarial.steps=100,train.checkpoint_every=10"
+    arguments = ("--pipelines=train", f"--params=train.precision={precision},{steps}")
+    killed, uninterrupted = Project(tmp_path / "killed", TINY), Project(tmp_path / "uninterrupted", TINY)
+    for each in (killed, uninterrupted):
+        each.kedro("run", "--pipelines=ingest,materialize")
+    started = time.monotonic()
+    uninterrupted.kedro("run", *arguments)
+    lifetime = time.monotonic() - started
+    moments = random.Random(precision)
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(
+            killed.command("kedro", "run", *arguments),
+            cwd=killed.folder,
+            env=killed.environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(0.2, 1.0) * lifetime)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            kills += 1
+        else:  # it was through before: begin anew, so that ten kills are ten interruptions
+            assert process.returncode == 0
+            shutil.rmtree(killed.path("data/.scratch/checkpoints"))
+    killed.kedro("run", *arguments)
+    for name in ("06_models/generator.keras", "06_models/generator_best.keras", "06_models/srresnet.keras"):
+        assert killed.path(f"data/{name}").read_bytes() == uninterrupted.path(f"data/{name}").read_bytes(), name
+    history = "data/08_reporting/train/history.csv"
+    assert killed.path(history).read_bytes() == uninterrupted.path(history).read_bytes()
 
 
 def test_a_failed_run_says_why(project):

@@ -15,6 +15,16 @@ def test_full_discriminator_has_the_parameters_of_the_design():
     assert build_discriminator(DiscriminatorParameters(), 96).count_params() == convolutions + normalizations + dense
 
 
+def test_the_papers_discriminator_and_the_critic():
+    """1024 dense units; without batch normalization every convolution has biases."""
+    channels = [3, 64, 64, 128, 128, 256, 256, 512, 512]
+    kernels = sum(9 * a * b for a, b in itertools.pairwise(channels))
+    papers = kernels + 64 + 4 * sum(channels[2:]) + 6 * 6 * 512 * 1024 + 1024 + 1024 + 1
+    critic = kernels + sum(channels[1:]) + 6 * 6 * 512 * 256 + 256 + 256 + 1
+    assert build_discriminator(DiscriminatorParameters(dense=1024), 96).count_params() == papers
+    assert build_discriminator(DiscriminatorParameters(batch_normalization=False), 96).count_params() == critic
+
+
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
 def test_one_logit_an_image(padding, rng):
     discriminator = build_discriminator(DiscriminatorParameters(filters=4, dense=4, padding=padding), 48)

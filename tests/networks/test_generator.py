@@ -25,6 +25,24 @@ def test_subpixel_upsampling_has_four_times_the_filters():
     assert subpixel - nearest == 2 * 3 * (3 * 3 * 4 * 4 + 4)
 
 
+def test_the_papers_generator_has_the_parameters_of_its_figure():
+    """Sub-pixel convolutions make four times the channels, which the shuffle takes back."""
+    trunk = 9 * 9 * 3 * 64 + 64 + 64 + 16 * (2 * (3 * 3 * 64 * 64 + 4 * 64) + 64) + 3 * 3 * 64 * 64 + 4 * 64
+    double = 3 * 3 * 64 * 256 + 256 + 64
+    papers = build_generator(GeneratorParameters(padding="zero", upsampling="subpixel"))
+    assert papers.count_params() == trunk + 2 * double + 9 * 9 * 64 * 3 + 3
+
+
+def test_in_training_it_computes_the_same_with_other_layers(rng):
+    lr = rng.uniform(size=(2, 8, 12, 3)).astype(np.float32)
+    for variant in ({}, {"padding": "zero", "upsampling": "subpixel"}):
+        parameters = GeneratorParameters(**SMALL, **variant)
+        fast, plain = build_generator(parameters, for_training=True), build_generator(parameters)
+        assert [w.path for w in fast.weights] == [w.path for w in plain.weights]
+        for training in (True, False):
+            assert np.allclose(fast(lr, training=training), plain(lr, training=training), atol=1e-5)
+
+
 @pytest.mark.parametrize("variant", [{}, {"padding": "zero", "upsampling": "subpixel"}, {"batch_normalization": False}])
 @pytest.mark.parametrize("shape", [(5, 5), (24, 24), (7, 31)])
 def test_any_size_becomes_four_times_as_large(variant, shape, rng):

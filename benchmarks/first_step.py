@@ -1,0 +1,23 @@
+"""A program: make the first adversarial step of recipe ``seed`` in a new process, and say what memory it took."""
+
+import json
+import resource
+import sys
+
+import numpy as np
+
+from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.training.precision import dtype_policy, resolve_precision
+from sr_pipeline.training.recipes import LearningRate, Recipe
+from sr_pipeline.training.trainer import Trainer
+
+if __name__ == "__main__":
+    precision = resolve_precision("auto")
+    features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
+    trainer = Trainer(Recipe(), features, crop_size=96, precision=precision, seed=0)
+    step = trainer.adversarial_step(1000, LearningRate())
+    rng = np.random.default_rng(0)
+    hr = rng.integers(0, 256, (trainer.recipe.batch_size, 96, 96, 3), np.uint8)
+    float(step(hr, hr[:, ::4, ::4])["generator_loss"])
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(json.dumps({"peak_memory_gb": peak_kb / 1e6}))
