@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_pipeline.networks.training_layers import FusedBatchNormalization, PackedConv2D
+from sr_pipeline.networks.training_layers import DoublingConv2D, FusedBatchNormalization, PackedConv2D
 
 
 def forward_and_backward(layer, images, weights=None):
@@ -43,6 +43,25 @@ def test_packed_convolution_in_bfloat16(rng):
     )
     for one, other in zip(packed, expected, strict=True):
         assert np.allclose(one, other, rtol=0.05, atol=0.05 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zero"])
+def test_doubling_convolution(padding, rng):
+    images = rng.normal(size=(2, 6, 9, 5)).astype(np.float32)
+    mode = "reflect" if padding == "reflect" else "constant"
+    plain = keras.Sequential(
+        [
+            keras.layers.UpSampling2D(2, interpolation="nearest"),
+            keras.layers.Lambda(lambda x: keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)),
+            keras.layers.Conv2D(7, 3, bias_initializer="random_normal"),
+        ]
+    )
+    expected = forward_and_backward(plain, images)
+    doubling = DoublingConv2D(7, mirror=padding == "reflect")
+    assert doubling.compute_output_shape((None, None, 9, 5)) == (None, None, 18, 7)
+    for one, other in zip(forward_and_backward(doubling, images, plain.get_weights()), expected, strict=True):
+        assert one.shape == other.shape
+        assert np.allclose(one, other, atol=1e-4)
 
 
 def test_fused_batch_normalization(rng):

@@ -21,12 +21,14 @@ class Style:
         normalization: Keras' class of batch normalization, or one that computes the same faster.
         synchronized: whether batch normalization takes its moments over the batches of all devices.
         few_filters_convolution: likewise, of convolutions to pictures.
+        doubling_convolution: one that enlarges by nearest neighbours on its way; None: two layers.
     """
 
     padding: Padding
     dtype: keras.DTypePolicy
     normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization
     few_filters_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
+    doubling_convolution: type[keras.layers.Conv2D] | None = None
     synchronized: bool = False
 
     @classmethod
@@ -37,10 +39,10 @@ class Style:
             return cls(padding, policy)
         import tensorflow as tf
 
-        from sr_pipeline.networks.training_layers import FusedBatchNormalization, PackedConv2D
+        from sr_pipeline.networks.training_layers import DoublingConv2D, FusedBatchNormalization, PackedConv2D
 
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        return cls(padding, policy, FusedBatchNormalization, PackedConv2D, synchronized=several)
+        return cls(padding, policy, FusedBatchNormalization, PackedConv2D, DoublingConv2D, synchronized=several)
 
 
 def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTensor:
@@ -106,6 +108,9 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
     if upsampling == "subpixel":
         x = convolve(x, 4 * filters, 3, style, name=f"{name}_conv")
         x = _named(keras.ops.depth_to_space(x, 2), f"{name}_shuffle")
+    elif style.doubling_convolution:
+        mirror = style.padding == "reflect"
+        x = style.doubling_convolution(filters, mirror=mirror, dtype=style.dtype, name=f"{name}_conv")(x)
     else:
         x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=style.dtype, name=f"{name}_nearest")(x)
         x = convolve(x, filters, 3, style, name=f"{name}_conv")

@@ -3,6 +3,8 @@
 The figures are of a batch of 16 patches of 96x96 in bfloat16 on two CPU cores with AVX512_BF16.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -43,6 +45,81 @@ class PackedConv2D(keras.layers.Conv2D):
             margin = self.kernel_size[0] // 2
             inputs = tf.pad(inputs, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
         return _packed_convolution(inputs, tf.convert_to_tensor(self.kernel)) + self.bias
+
+
+class DoublingConv2D(keras.layers.Conv2D):
+    """Nearest-neighbour enlargement by two and a 3x3 convolution, without enlarging.
+
+    Under a 3x3 kernel, the enlarged picture shows only 2x2 different pixels; which ones, depends on whether row and
+    column are even. So each of these four cases is a 2x2 convolution of the small picture: 2.25 times fewer
+    multiplications. 16 patches from 48x48 to 96x96, 64 filters: 21 ms instead of 31 forward, 65 instead of 100 with
+    the backward pass. The results are those of ``UpSampling2D``, padding by one pixel, and ``Conv2D``.
+
+    Args:
+        filters: as of ``Conv2D``.
+        mirror: pad the enlarged picture by reflection instead of zeros; of the small one that is symmetric padding.
+        kwargs: as of ``Conv2D``.
+    """
+
+    def __init__(self, filters: int, *, mirror: bool, **kwargs: Any) -> None:
+        super().__init__(filters, 3, padding="same", **kwargs)
+        self._mode = "SYMMETRIC" if mirror else "CONSTANT"
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Enlarge and convolve (n, h, w, channels)."""
+        padded = tf.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), self._mode)
+        return _doubling_convolution(padded, tf.convert_to_tensor(self.kernel)) + self.bias
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(n, 2h, 2w, filters)."""
+        count, height, width, _ = input_shape
+        return count, height and 2 * height, width and 2 * width, self.filters
+
+
+_CASES = [(i, j) for i in (0, 1) for j in (0, 1)]  # of row and column: even, odd
+
+
+@tf.custom_gradient
+def _doubling_convolution(padded: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
+    kernels = [of_case for rows in _fold(kernel, 0) for of_case in _fold(rows, 1)]
+    packed = tf.concat(kernels, axis=-1)
+    of_windows = tf.split(tf.nn.conv2d(padded, packed, 1, "VALID"), 4, axis=-1)
+    height, width = (tf.shape(padded)[axis] - 2 for axis in (1, 2))
+    parts = [part[:, i : i + height, j : j + width] for (i, j), part in zip(_CASES, of_windows, strict=True)]
+    outputs = tf.nn.depth_to_space(tf.concat(parts, axis=-1), 2)
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        of_parts = tf.split(tf.nn.space_to_depth(upstream, 2), 4, axis=-1)
+        of_windows = tf.concat(
+            [
+                tf.pad(part, ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
+                for (i, j), part in zip(_CASES, of_parts, strict=True)
+            ],
+            axis=-1,
+        )
+        strides = [1, 1, 1, 1]
+        of_padded = tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(padded), filter=packed, out_backprop=of_windows, strides=strides, padding="VALID"
+        )
+        of_packed = tf.raw_ops.Conv2DBackpropFilter(
+            input=padded, filter_sizes=tf.shape(packed), out_backprop=of_windows, strides=strides, padding="VALID"
+        )
+        top_left, top_right, bottom_left, bottom_right = tf.split(of_packed, 4, axis=-1)
+        return of_padded, _unfold(_unfold(top_left, top_right, 1), _unfold(bottom_left, bottom_right, 1), 0)
+
+    return outputs, gradients
+
+
+def _fold(kernel: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The two kernels of two taps that a kernel of three amounts to, at even and at odd positions."""
+    first, middle, last = tf.split(kernel, 3, axis)
+    return tf.concat([first, middle + last], axis), tf.concat([first + middle, last], axis)
+
+
+def _unfold(even: tf.Tensor, odd: tf.Tensor, axis: int) -> tf.Tensor:
+    """The gradient of a kernel from those of what ``_fold`` makes of it."""
+    (even_first, even_last), (odd_first, odd_last) = tf.split(even, 2, axis), tf.split(odd, 2, axis)
+    return tf.concat([even_first + odd_first, even_last + odd_first, even_last + odd_last], axis)
 
 
 @tf.custom_gradient
