@@ -17,6 +17,8 @@ from kedro.pipeline import Pipeline
 
 from sr_pipeline import tracking
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.measuring import check_metrics
+from sr_pipeline.evaluation.pictures import check_benchmarks
 from sr_pipeline.parameters import ProjectParameters, check_parameters
 from sr_pipeline.sources.listing import check_source
 from sr_pipeline.training.cluster import is_chief
@@ -42,7 +44,9 @@ class ProjectChecks:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check that what the pipeline reads is there, and that every folder it writes into can be written."""
         assert self._parameters is not None
-        _check_files(self._parameters, pipeline.inputs())
+        _check_files(self._parameters, pipeline)
+        if self._parameters.evaluate.model is not None:
+            _measure_another_model(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             location = _location(catalog, name)
             if location is not None and not catalog.exists(name):
@@ -93,7 +97,11 @@ class MlflowTracking:
         if dataset_name == "metrics":
             tracking.log_final_metrics(data)
         location = _location(self._catalog, dataset_name)
-        if location is not None and "08_reporting" in location.parts and location.is_file():
+        if location is None or "08_reporting" not in location.parts:
+            return
+        if location.is_dir():
+            tracking.log_folder(location, "pictures")
+        elif location.is_file():
             tracking.log_file(location, "pictures" if location.suffix == ".png" else "reports")
 
     @hook_impl
@@ -107,14 +115,29 @@ class MlflowTracking:
         tracking.end_run("FAILED", error)
 
 
-def _check_files(parameters: ProjectParameters, inputs: set[str]) -> None:
-    """Check that the files exist which the parameters among ``inputs`` name."""
+def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:
+    """Check that the files exist which the parameters among the pipeline's inputs name."""
+    inputs = pipeline.inputs()
     if "params:ingest" in inputs:
         check_source(parameters.ingest)
-    if "params:perceptual" in inputs:
+    if "params:train" in inputs:
         parameters.perceptual.check_file()
-    if "params:lpips" in inputs:
         parameters.lpips.check_file()
+    if "params:evaluate" in inputs:
+        check_benchmarks(parameters.evaluate.benchmarks)
+        check_metrics(parameters.evaluate, parameters.lpips, parameters.perceptual)
+
+
+def _measure_another_model(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Let evaluation do without the generators of a training, since ``evaluate.model`` names another."""
+    if "params:register" in pipeline.inputs():
+        raise UserError(
+            "evaluate.model names another generator than the trained one, which would be registered with the other's "
+            "figures: use it with kedro run --pipelines=evaluate"
+        )
+    if "params:evaluate" in pipeline.inputs():
+        for name in pipeline.inputs() & {"generators", "mlflow_run"}:
+            catalog[name] = MemoryDataset({})
 
 
 def _check_only_training_is_distributed(distribute: str, pipeline: Pipeline) -> None:

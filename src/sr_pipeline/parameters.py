@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.parameters import EvaluateParameters, PostprocessParameters
 from sr_pipeline.imaging.decode import MAX_PIXELS
 from sr_pipeline.networks.parameters import SCALE, LpipsParameters, Parameters, PerceptualParameters
 from sr_pipeline.storage import Location
@@ -93,12 +94,6 @@ class MaterializeParameters(Parameters):
     scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://host:port")
 
 
-class EvaluateParameters(Parameters):
-    """What the comparison picture shows."""
-
-    detail_size: int = Field(96, ge=16, multiple_of=SCALE, description="edge of the zoomed detail in HR pixels")
-
-
 class RegisterParameters(Parameters):
     """The MLflow model registry."""
 
@@ -118,6 +113,7 @@ class ProjectParameters(Parameters):
     perceptual: PerceptualParameters
     lpips: LpipsParameters = LpipsParameters()
     evaluate: EvaluateParameters
+    postprocess: PostprocessParameters = PostprocessParameters()
     register_: RegisterParameters = Field(alias="register")
 
     def chosen_recipe(self) -> Recipe:

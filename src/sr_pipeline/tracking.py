@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import ProjectParameters
 from sr_pipeline.storage import write_text
 
@@ -108,6 +109,53 @@ def log_final_metrics(metrics: Mapping[str, Any]) -> None:
     mlflow = _active_mlflow()
     if mlflow is not None:
         mlflow.log_metrics(flatten(metrics, separator="/"))
+
+
+def load_registered_generator(uri: str) -> Any:
+    """The Keras model behind ``models:/<name>@<alias>`` or ``models:/<name>/<version>``.
+
+    Raises:
+        UserError: if this store has none.
+    """
+    import mlflow
+
+    try:
+        return mlflow.tensorflow.load_model(uri, keras_model_kwargs={"compile": False})
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise _not_in_registry(uri, error) from error
+
+
+def registered_model_facts(uri: str) -> dict[str, Any]:
+    """The run that a registered model comes from, and what it was trained with.
+
+    Raises:
+        UserError: if this store has none.
+    """
+    import mlflow
+
+    try:
+        info = mlflow.models.get_model_info(uri)
+        run = mlflow.get_run(info.run_id)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise _not_in_registry(uri, error) from error
+    return {"mlflow_run": info.run_id, TRAINING_ID: run.data.tags.get(TRAINING_ID), "training": dict(run.data.params)}
+
+
+def _not_in_registry(uri: str, error: Exception) -> UserError:
+    import mlflow
+
+    reason = str(error).partition("\n")[0]
+    return UserError(
+        f"evaluate.model={uri} cannot be loaded from {mlflow.get_tracking_uri()} ({reason}); name a registered model "
+        "such as models:/sr-generator@champion, or a .keras file"
+    )
+
+
+def log_folder(path: Path, folder: str) -> None:
+    """Attach all files of a folder to the active run; without a run, do nothing."""
+    mlflow = _active_mlflow()
+    if mlflow is not None:
+        mlflow.log_artifacts(str(path), folder)
 
 
 def log_file(path: Path, folder: str | None = None) -> None:

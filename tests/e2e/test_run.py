@@ -64,7 +64,7 @@ def test_pictures(finished):
             )
             matched = finished.path(f"data/07_model_output/matched/val/{method}_matched/{name}.png")
             assert Image.open(matched).size == size
-    for picture in ("comparison.png", "train/samples.png"):
+    for picture in ("evaluate/val/comparison.png", "evaluate/val/errors.png", "train/samples.png"):
         assert np.asarray(Image.open(finished.path(f"data/08_reporting/{picture}"))).std() > 20
 
 
@@ -84,9 +84,11 @@ def test_the_run_is_tracked(run, client, finished):
     assert [point.step for point in losses] == [2, 4]
     assert [p.step for p in client.get_metric_history(run.info.run_id, "train/generator_loss")] == [6, 7]
     pictures = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "pictures")}
-    assert pictures == {f"pictures/{name}.png" for name in ("comparison", "contact_sheet", "samples")}
+    assert pictures == {"pictures/contact_sheet.png", "pictures/samples.png", "pictures/val"}
+    sheets = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "pictures/val")}
+    assert sheets == {f"pictures/val/{name}.png" for name in ("best_and_worst", "comparison", "errors", "gains")}
     reports = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "reports")}
-    assert "reports/metrics.json" in reports
+    assert {f"reports/{name}" for name in ("metrics.json", "statistics.json", "report.html")} <= reports
 
 
 def test_the_generator_is_registered_and_works(finished, client):

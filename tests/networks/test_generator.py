@@ -4,7 +4,7 @@ import pytest
 
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.networks.inference import super_resolve, to_uint8
+from sr_pipeline.networks.inference import SuperResolver, to_uint8
 from sr_pipeline.networks.parameters import GeneratorParameters
 
 SMALL = {"filters": 4, "blocks": 2}
@@ -72,7 +72,7 @@ def test_weights_follow_the_seed():
 def test_interpolating_start_enlarges_smoothly(photograph):
     parameters = GeneratorParameters(filters=8, blocks=2, batch_normalization=False, initialization="interpolating")
     lr = photograph[100:160, 150:210]
-    sr = super_resolve(build_generator(parameters), lr).astype(float)
+    sr = SuperResolver(build_generator(parameters), 64)(lr).astype(float)
     nearest = enlarge(lr, 4, "nearest").astype(float)
     assert np.corrcoef(sr.ravel(), enlarge(lr, 4, "bicubic").ravel())[0, 1] > 0.99
     steps_between_columns = [np.abs(np.diff(image, axis=1)).max() for image in (sr, nearest)]

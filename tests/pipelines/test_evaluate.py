@@ -1,17 +1,20 @@
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from sr_pipeline.datasets.keras_generators import save_keras_model
+from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.evaluation.pictures import pictures_of
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
-from sr_pipeline.parameters import EvaluateParameters
-from sr_pipeline.pipelines.evaluate.nodes import (
-    average_metrics,
-    draw_comparison,
-    held_out,
-    match_histograms,
-    measure_methods,
-)
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
+from sr_pipeline.pipelines.evaluate import nodes
+
+NO_NETWORKS = (LpipsParameters(), PerceptualParameters(weights="untrained"))
+BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48, resamples=100)
 
 
 @pytest.fixture
@@ -20,34 +23,35 @@ def images(tmp_path, photograph):
     for number, (split, status) in enumerate([("val", "ok"), ("train", "ok"), ("val", "excluded"), ("val", "ok")]):
         file = tmp_path / f"photo{number}.png"
         Image.fromarray(photograph[: 120 + number]).save(file)
-        rows.append({"id": 10 - number, "file": str(file), "split": split, "status": status})
+        row = {"id": 10 - number, "file": str(file), "split": split, "status": status, "sha256": str(number)}
+        rows.append(row | {"mode": "RGB", "width": photograph.shape[1], "height": 120 + number})
     return pd.DataFrame(rows)
 
 
 @pytest.fixture
-def super_resolved(images):
+def listed(images):
+    return nodes.list_measured_pictures(images, BASIC, 0)
+
+
+@pytest.fixture
+def super_resolved(listed):
     """A generator that is perfect on one photograph and dark on the other."""
-
-    def original(photograph):
-        return Image.fromarray(photograph.pair()[0])
-
-    first, second = held_out(images)
+    first, second = pictures_of(listed)
     return {
-        f"val/srgan/{first.name}": lambda: original(first),
-        f"val/srgan/{second.name}": lambda: original(second).point(lambda v: v // 2),
+        f"val/srgan/{first.image}": lambda: Image.fromarray(first.original().hr),
+        f"val/srgan/{second.image}": lambda: Image.fromarray(second.original().hr // 2),
     }
 
 
-def test_only_usable_held_out_photographs_by_id(images):
-    assert [photograph.name for photograph in held_out(images)] == ["photo3", "photo0"]
-    assert held_out(images)[0].pair()[0].shape == (120, 448, 3)
+def measured(listed, super_resolved, parameters=BASIC):
+    matched = nodes.match_histograms(listed, super_resolved, parameters)
+    return matched, nodes.measure_methods(listed, super_resolved, matched, parameters, *NO_NETWORKS)
 
 
-def test_methods_are_measured_against_the_original(images, super_resolved, photograph):
-    matched = match_histograms(images, super_resolved)
+def test_methods_are_measured_against_the_original(listed, super_resolved):
+    matched, per_image = measured(listed, super_resolved)
     assert sorted(matched) == ["val/srgan_matched/photo0", "val/srgan_matched/photo3"]
-    per_image = measure_methods(images, super_resolved, matched)
-    assert list(per_image.columns) == ["set", "image", "method", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
+    assert list(per_image.columns) == ["set", "image", "method", "psnr_y", "ssim_y"]
     psnr = per_image.set_index(["image", "method"])["psnr_y"]
     assert psnr["photo3", "srgan"] == np.inf
     assert psnr["photo0", "srgan"] < 15
@@ -55,35 +59,77 @@ def test_methods_are_measured_against_the_original(images, super_resolved, photo
     assert psnr["photo0", "bicubic"] > psnr["photo0", "nearest"]
 
 
-def test_the_reference_of_matching_is_the_input(images, super_resolved):
-    matched = np.asarray(match_histograms(images, super_resolved)["val/srgan_matched/photo0"]())
-    lr = held_out(images)[1].pair()[1]
+def test_the_reference_of_matching_is_the_input(listed, super_resolved):
+    lr = pictures_of(listed)[1].low_resolution()
+    matched = np.asarray(nodes.match_histograms(listed, super_resolved, BASIC)["val/srgan_matched/photo0"]())
     assert matched.min() >= lr.min()
     assert matched.max() <= lr.max()
+    to_enlarged = EvaluateParameters(matching={"reference": "enlarged"})
+    other = np.asarray(nodes.match_histograms(listed, super_resolved, to_enlarged)["val/srgan_matched/photo0"]())
+    assert not np.array_equal(matched, other)
+    bicubic = enlarge(lr, 4, "bicubic")
+    assert other.min() >= bicubic.min()
+    assert other.max() <= bicubic.max()
 
 
 def test_means_by_set_and_method():
-    per_image = pd.DataFrame(
-        [
-            {"set": "val", "image": "a", "method": "bicubic", "psnr_y": 20.0},
-            {"set": "val", "image": "a", "method": "srgan", "psnr_y": 30.0},
-            {"set": "val", "image": "b", "method": "bicubic", "psnr_y": 30.0},
-            {"set": "val", "image": "b", "method": "srgan", "psnr_y": 31.0},
-        ]
-    )
-    assert average_metrics(per_image) == {"val": {"bicubic": {"psnr_y": 25.0}, "srgan": {"psnr_y": 30.5}}}
+    rows = [("a", "bicubic", 20.0), ("a", "srgan", 30.0), ("b", "bicubic", 30.0), ("b", "srgan", np.inf)]
+    per_image = pd.DataFrame([{"set": "val", "image": i, "method": m, "psnr_y": v, "ssim_y": 0.5} for i, m, v in rows])
+    assert nodes.average_metrics(per_image) == {
+        "val": {"bicubic": {"psnr_y": 25.0, "ssim_y": 0.5}, "srgan": {"ssim_y": 0.5}}
+    }
 
 
-def test_the_comparison_shows_each_photograph_by_each_method(images, super_resolved):
-    matched = match_histograms(images, super_resolved)
-    per_image = measure_methods(images, super_resolved, matched)
-    sheet = draw_comparison(images, super_resolved, matched, per_image, EvaluateParameters(detail_size=48))
-    assert sheet.width > sheet.height
-    assert np.asarray(sheet).std() > 20
+def test_a_perfect_picture_breaks_no_sheet_and_no_report(listed, super_resolved):
+    matched, per_image = measured(listed, super_resolved)
+    sheets = nodes.draw_pictures(listed, super_resolved, matched, per_image, BASIC)
+    assert set(sheets) == {f"val/{name}" for name in ("comparison", "errors", "gains", "best_and_worst")}
+    assert np.asarray(sheets["val/comparison"]()).std() > 20
+    statistics = nodes.summarize_metrics(per_image, BASIC, 0)
+    assert statistics["val"]["methods"]["srgan"]["psnr_y"] == {"mean": None, "low": None, "high": None, "n": 2}
+    evaluation = nodes.describe_evaluation(listed, per_image, {"source": "x", "weights": {"srgan": "1"}}, BASIC)
+    page = nodes.write_report(listed, super_resolved, matched, per_image, statistics, evaluation, sheets)
+    assert "Best and worst cases" in page
 
 
-def test_interpolations_start_from_the_low_resolution_image(images):
-    photograph = held_out(images)[0]
-    hr, lr = photograph.pair()
-    assert np.array_equal(lr, downsample(crop_to_multiple(hr, 4), 4))
-    assert enlarge(lr, 4, "nearest").shape == hr.shape
+def test_interpolations_start_from_the_low_resolution_image(listed):
+    picture = pictures_of(listed)[0]
+    original = picture.original()
+    assert original.hr.shape == (120, 448, 3)
+    assert np.array_equal(picture.low_resolution(), downsample(crop_to_multiple(original.hr, 4), 4))
+
+
+def test_what_is_measured_of_the_present_training():
+    generators = {"srgan": build_generator(GeneratorParameters(filters=4, blocks=1))}
+    run = {"training_id": "abc", "training": {"seed": 0}}
+    chosen, facts = nodes.choose_generators(generators, run, EvaluateParameters())
+    assert chosen == generators
+    assert (facts["source"], facts["training_id"], list(facts["weights"])) == ("present training", "abc", ["srgan"])
+
+
+def test_a_file_is_measured_in_its_place(tmp_path):
+    model = build_generator(GeneratorParameters(filters=4, blocks=1), seed=1)
+    save_keras_model(model, tmp_path / "g.keras")
+    chosen, facts = nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "g.keras")))
+    for one, other in zip(chosen["srgan"].get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    _, same = nodes.choose_generators({"srgan": model}, {}, EvaluateParameters())
+    assert facts["weights"] == same["weights"], "a hash of weights, not of files"
+
+
+def test_no_model_file(tmp_path):
+    (tmp_path / "bad.keras").write_text("no model")
+    with pytest.raises(UserError, match=r"bad\.keras is no Keras model"):
+        nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "bad.keras")))
+    with pytest.raises(UserError, match=r"there is no model file .*none\.keras"):
+        nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "none.keras")))
+
+
+def test_super_resolution_is_of_the_reduced_picture(listed):
+    inputs = keras.Input((None, None, 3))
+    nearest = keras.layers.UpSampling2D(4)(inputs) * 2 - 1
+    generators = {"srgan": keras.Model(inputs, nearest)}
+    saved = nodes.super_resolve_pictures(listed, generators, EvaluateParameters(tile=16))
+    for picture in pictures_of(listed):
+        expected = enlarge(picture.low_resolution(), 4, "nearest")
+        assert np.array_equal(np.asarray(saved[f"val/srgan/{picture.image}"]()), expected)

@@ -45,8 +45,6 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         Raises:
             UserError: if there is no generator, or a file is not one.
         """
-        import keras
-
         if not self._exists():
             raise UserError(
                 f"there is no trained generator at {self._folder / next(iter(self._files.values()))}; "
@@ -56,11 +54,7 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         for name, file in self._files.items():
             path = self._folder / file
             if path.is_file():
-                try:
-                    models[name] = keras.saving.load_model(path, compile=False)
-                except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                    reason = str(error).partition("\n")[0]
-                    raise UserError(f"{path} is no Keras model ({reason}); train again to replace it") from error
+                models[name] = load_keras_model(path)
         return models
 
     def _exists(self) -> bool:
@@ -68,6 +62,23 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}
+
+
+def load_keras_model(path: str | Path) -> Any:
+    """Load a ``.keras`` file in float32; nothing in it is executed.
+
+    Raises:
+        UserError: if there is none, or it is something else.
+    """
+    import keras
+
+    if not Path(path).is_file():
+        raise UserError(f"there is no model file {path}")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no Keras model ({reason}); train again, or name another file") from error
 
 
 def save_keras_model(model: Any, path: Path) -> None:

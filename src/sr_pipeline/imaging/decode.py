@@ -14,6 +14,12 @@ from sr_pipeline.storage import read_bytes
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded if nothing else is said: 192 MB as RGB."""
 
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".jp2", ".tif", ".tiff", ".bmp", ".gif"}
+    | {".ppm", ".pgm", ".pnm"}
+)
+"""Endings of the files that are taken for pictures."""
+
 # What photographs come in; MPO, of cameras with two lenses, is read as JPEG. Pillow knows more, among them
 # EPS, which runs an interpreter.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")

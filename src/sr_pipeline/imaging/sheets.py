@@ -13,6 +13,8 @@ from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.storage import read_bytes
 
+_STRUCTURE = 15  # pixels over which the local mean of luma is taken
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -25,11 +27,19 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """One photograph by all methods; ``image`` of every panel has the size of ``whole``."""
+    """One photograph by all methods; ``image`` of every panel has the size of ``whole``.
+
+    Attributes:
+        name: of the photograph.
+        whole: the original.
+        panels: what is shown of it.
+        detail: corner (top, left) of the part that is shown enlarged.
+    """
 
     name: str
     whole: RgbImage
     panels: list[Panel]
+    detail: tuple[int, int]
 
 
 class Thumbnail(NamedTuple):
@@ -87,7 +97,7 @@ def crop_grid(columns: dict[str, list[RgbImage]], zoom: int = 2) -> Image.Image:
 
 
 def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
-    """The whole photograph with its busiest detail marked, then that detail by every method."""
+    """The whole photograph with a detail of ``detail_size`` pixels marked, then that detail by every method."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -95,7 +105,7 @@ def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
     figure = Figure(figsize=(2.5 * columns, 3.1 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, width_ratios=[1.5] + [1] * (columns - 1))
     for line, row in zip(axes, rows, strict=True):
-        top, left = busiest_detail(row.whole, detail_size)
+        top, left = row.detail
         _show(line[0], row.whole)
         line[0].set_title(row.name, fontsize=11)
         line[0].add_patch(
@@ -105,22 +115,55 @@ def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
             _show(axis, panel.image[top : top + detail_size, left : left + detail_size])
             axis.set_title(panel.title, fontsize=11)
             axis.set_xlabel(panel.caption, fontsize=9)
-    return _render(figure)
+    return render(figure)
 
 
-def busiest_detail(image: RgbImage, size: int) -> tuple[int, int]:
-    """Corner (top, left) of the window of ``size`` pixels with the steepest luma on average.
+def disputed_detail(images: list[RgbImage], size: int) -> tuple[int, int]:
+    """Corner (top, left) of the window of ``size`` pixels in which the structures of pictures of one scene differ most.
 
-    Windows lie on a grid of ``size`` / 4 pixels.
+    Structure is luma without its local mean: a cast over a plain wall does not count. Windows lie on a grid of
+    ``size`` / 4 pixels.
     """
-    steepness = np.hypot(*np.gradient(luma(image)))
+    from scipy.ndimage import uniform_filter
+
+    luminances = [luma(image) for image in images]
+    deviation = np.std([y - uniform_filter(y, _STRUCTURE) for y in luminances], axis=0)
     step = max(size // 4, 1)
     corners = [
         (top, left)
-        for top in range(0, max(image.shape[0] - size, 0) + 1, step)
-        for left in range(0, max(image.shape[1] - size, 0) + 1, step)
+        for top in range(0, max(deviation.shape[0] - size, 0) + 1, step)
+        for left in range(0, max(deviation.shape[1] - size, 0) + 1, step)
     ]
-    return max(corners, key=lambda corner: _mean(steepness, corner, size))
+    return max(corners, key=lambda corner: _mean(deviation, corner, size))
+
+
+def error_sheet(rows: list[Row], brightest: float = 40.0) -> Image.Image:
+    """Where each panel's luma is off the original's: black is equal, ``brightest`` gray levels and more are bright."""
+    from matplotlib.figure import Figure
+
+    columns = len(rows[0].panels)
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.4 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        original = luma(row.whole)
+        line[0].set_ylabel(row.name, fontsize=9)
+        for axis, panel in zip(line, row.panels, strict=True):
+            drawn = axis.imshow(np.abs(luma(panel.image) - original), cmap="magma", vmin=0, vmax=brightest)
+            _hide_ticks(axis)
+            axis.set_title(panel.title, fontsize=11)
+            axis.set_xlabel(panel.caption, fontsize=9)
+    figure.colorbar(drawn, ax=axes, label="|error of Y|, gray levels", shrink=0.6, extend="max")
+    return render(figure)
+
+
+def spread(length: int, count: int) -> list[int]:
+    """``count`` numbers below ``length``, evenly spread, so that crops of many images are among them.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    count = min(count, length)
+    return [i * length // count for i in range(count)]
 
 
 def low_resolution_panel(lr: RgbImage, scale: int) -> RgbImage:
@@ -155,11 +198,16 @@ def _mean(values: NDArray[np.float64], corner: tuple[int, int], size: int) -> fl
 
 def _show(axis: "object", image: RgbImage) -> None:
     axis.imshow(image, interpolation="nearest")  # type: ignore[attr-defined]
+    _hide_ticks(axis)
+
+
+def _hide_ticks(axis: "object") -> None:
     axis.set_xticks([])  # type: ignore[attr-defined]
     axis.set_yticks([])  # type: ignore[attr-defined]
 
 
-def _render(figure: "object") -> Image.Image:
+def render(figure: "object") -> Image.Image:
+    """A matplotlib figure as an RGB picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

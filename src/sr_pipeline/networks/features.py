@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.parameters import WEIGHTS_CHOICES, PerceptualParameters
@@ -41,6 +42,24 @@ class FeatureExtractor:
         """Features (n, h/16, w/16, 512), float32, of RGB images (n, h, w, 3) in [-1, 1]."""
         prepared = keras.applications.vgg19.preprocess_input((images + 1.0) * 127.5)
         return keras.ops.cast(self.model(prepared, training=False), "float32")
+
+
+def feature_distance(
+    extractor: FeatureExtractor, reference: NDArray[np.float32], images: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean squared difference of VGG19 features: Ledig et al. 2017, equation 5, averaged over channels too.
+
+    Args:
+        extractor: of the features.
+        reference: one picture (1, h, w, 3) in [-1, 1].
+        images: others to compare with it, (n, h, w, 3).
+
+    Returns:
+        Distances (n,); pictures go through the network one after the other, for the sake of memory.
+    """
+    of_reference = extractor(reference)
+    distances = [keras.ops.mean(keras.ops.square(extractor(image[np.newaxis]) - of_reference)) for image in images]
+    return np.array(distances, np.float32)
 
 
 def _initialize(model: keras.Model, seed: int) -> None:

@@ -43,8 +43,11 @@ class Lpips:
 
     @tf.function(reduce_retracing=True)
     def __call__(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Distances (n,) of RGB images (n, h, w, 3) in [-1, 1]; Zhang et al. 2018, equation 1."""
-        distance = tf.zeros(tf.shape(first)[0])
+        """Distances (n,) of RGB images (n, h, w, 3) in [-1, 1]; Zhang et al. 2018, equation 1.
+
+        ``first`` may be a single image (1, h, w, 3) that all of ``second`` are compared with.
+        """
+        distance = tf.zeros(tf.shape(second)[0])
         for one, other, linear in zip(self._features(first), self._features(second), self._linear, strict=True):
             difference = tf.square(_unit_length(one) - _unit_length(other))
             distance += tf.reduce_mean(tf.tensordot(difference, linear, 1), axis=(1, 2))

@@ -4,13 +4,9 @@ from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.hashing import stable_fraction, stable_hash
+from sr_pipeline.imaging.decode import PICTURE_SUFFIXES
 from sr_pipeline.parameters import FolderParameters
 from sr_pipeline.sources.photograph import Photograph, Selection
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".jp2", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".ppm", ".pgm", ".pnm"}
-)
 
 
 def check_folder(parameters: FolderParameters) -> UPath:
@@ -40,7 +36,7 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
     for file in root.rglob("*"):
         name = file.relative_to(root).as_posix()
         hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-        if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
+        if file.suffix.lower() in PICTURE_SUFFIXES and not hidden and file.is_file():
             found.append((name, file))
     listed = [
         Photograph(stable_hash("image", name), file, split_of(name, parameters.val_fraction)) for name, file in found

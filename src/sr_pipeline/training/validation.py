@@ -10,7 +10,7 @@ from PIL import Image
 
 from sr_pipeline.imaging.metrics import luma, psnr
 from sr_pipeline.imaging.resample import enlarge
-from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel
+from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel, spread
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.inference import to_uint8
 from sr_pipeline.networks.lpips import Lpips
@@ -73,12 +73,6 @@ def picture_of(pairs: list[CropPair], super_resolved: dict[str, list[RgbImage]])
             "HR": [pair.hr for pair in pairs],
         }
     )
-
-
-def spread(length: int, count: int) -> list[int]:
-    """``count`` numbers below ``length``, evenly spread, so that crops of many images are among them."""
-    count = min(count, length)
-    return [i * length // count for i in range(count)]
 
 
 def _signed(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,90 +1,117 @@
-"""Nodes that super-resolve the held-out photographs, match histograms, measure, and draw.
+"""Nodes that super-resolve the held-out photographs and benchmarks, match histograms, measure, draw and report.
 
 Pictures are handled one after the other (saved and loaded lazily), so memory does not grow with their number.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sr_pipeline.imaging.decode import read_rgb
-from sr_pipeline.imaging.histogram import match_to_input
-from sr_pipeline.imaging.metrics import measure
-from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
-from sr_pipeline.imaging.sheets import Panel, Row, comparison_sheet, low_resolution_panel
+from sr_pipeline.evaluation.describe import describe_model, describe_protocol
+from sr_pipeline.evaluation.matching import match
+from sr_pipeline.evaluation.measuring import build_protocol, measure_pictures
+from sr_pipeline.evaluation.methods import DIFFERENCES, INTERPOLATIONS, MATCHED, NETWORKS
+from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.evaluation.pictures import Picture, describe_sets, list_pictures, pictures_of
+from sr_pipeline.evaluation.report import render_report
+from sr_pipeline.evaluation.sheets import Shown, draw_sheets
+from sr_pipeline.evaluation.statistics import Resampling, summarize
+from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.parameters import EvaluateParameters
+from sr_pipeline.networks.parameters import SCALE, LpipsParameters, PerceptualParameters
 
 log = logging.getLogger(__name__)
-
-INTERPOLATIONS = ("nearest", "bicubic")
-MATCHED = "_matched"
-_METHOD_ORDER = ("nearest", "bicubic", "srresnet", "srresnet_matched", "srgan", "srgan_matched")
-_TITLES = {"nearest": "nearest", "bicubic": "bicubic", "srresnet": "SRResNet", "srgan": "SRGAN"}
 
 SavedPictures = dict[str, Callable[[], Image.Image]]
 """Pictures on disk by ``set/method/image``, each loaded when called."""
 
 
-class HeldOut(NamedTuple):
-    """A photograph to be measured on: its set, its name, and its file."""
-
-    set: str
-    name: str
-    file: str
-
-    def pair(self) -> tuple[RgbImage, RgbImage]:
-        """The original, cut to a multiple of the scale, and its low-resolution input."""
-        hr = crop_to_multiple(read_rgb(self.file), SCALE)
-        return hr, downsample(hr, SCALE)
+def list_measured_pictures(images: pd.DataFrame, parameters: EvaluateParameters, seed: int) -> pd.DataFrame:
+    """The held-out photographs and the pictures of the benchmarks, and what is wrong with those left out."""
+    return list_pictures(images, parameters, seed)
 
 
-def super_resolve_held_out(images: pd.DataFrame, generators: dict[str, Any]) -> SavedPictures:
-    """Each held-out photograph, reduced and enlarged again by each generator; computed when saved."""
-    from sr_pipeline.networks.inference import super_resolve
+def choose_generators(
+    generators: dict[str, Any], mlflow_run: dict[str, Any], parameters: EvaluateParameters
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The generators to measure, by method, and what is known of them.
 
-    def task(photograph: HeldOut, generator: Any) -> Callable[[], Image.Image]:
-        return lambda: Image.fromarray(super_resolve(generator, photograph.pair()[1]))
+    Those of the present training; or the one that ``evaluate.model`` names, as ``srgan``.
+    """
+    if parameters.model is None:
+        chosen = {method: generators[method] for method in NETWORKS if method in generators}
+        return chosen, describe_model("present training", chosen, mlflow_run)
+    from sr_pipeline.tracking import load_registered_generator, registered_model_facts
 
+    if parameters.model.startswith("models:/"):
+        chosen = {"srgan": load_registered_generator(parameters.model)}
+        return chosen, describe_model(parameters.model, chosen, registered_model_facts(parameters.model))
+    from sr_pipeline.datasets.keras_generators import load_keras_model
+
+    chosen = {"srgan": load_keras_model(parameters.model)}
+    return chosen, describe_model(parameters.model, chosen, {})
+
+
+def super_resolve_pictures(
+    listed: pd.DataFrame, generators: dict[str, Any], parameters: EvaluateParameters
+) -> SavedPictures:
+    """Each picture, reduced and enlarged again by each generator; computed when saved."""
+    from sr_pipeline.networks.inference import SuperResolver
+
+    def task(picture: Picture, resolver: SuperResolver) -> Callable[[], Image.Image]:
+        return lambda: Image.fromarray(resolver(picture.low_resolution()))
+
+    resolvers = {method: SuperResolver(generator, parameters.tile) for method, generator in generators.items()}
     return {
-        f"{photograph.set}/{method}/{photograph.name}": task(photograph, generator)
-        for photograph in held_out(images)
-        for method, generator in generators.items()
+        f"{picture.set}/{method}/{picture.image}": task(picture, resolver)
+        for picture in pictures_of(listed)
+        for method, resolver in resolvers.items()
     }
 
 
-def match_histograms(images: pd.DataFrame, super_resolved: SavedPictures) -> SavedPictures:
+def match_histograms(
+    listed: pd.DataFrame, super_resolved: SavedPictures, parameters: EvaluateParameters
+) -> SavedPictures:
     """Each super-resolved picture with the histogram of its low-resolution input; computed when saved."""
 
-    def task(photograph: HeldOut, load: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
-        return lambda: Image.fromarray(match_to_input(np.asarray(load()), photograph.pair()[1]))
+    def task(picture: Picture, load: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+        return lambda: Image.fromarray(match(np.asarray(load()), picture.low_resolution(), parameters.matching))
 
     return {
-        f"{photograph.set}/{method}{MATCHED}/{photograph.name}": task(photograph, load)
-        for photograph in held_out(images)
-        for method, load in _methods_of(photograph, super_resolved)
+        f"{picture.set}/{method}{MATCHED}/{picture.image}": task(picture, load)
+        for picture in pictures_of(listed)
+        for method, load in _saved_methods(picture, super_resolved)
     }
 
 
-def measure_methods(images: pd.DataFrame, super_resolved: SavedPictures, matched: SavedPictures) -> pd.DataFrame:
-    """PSNR and SSIM of every method on every held-out photograph: set, image, method, one column a metric."""
-    rows = []
-    for photograph in held_out(images):
-        hr, lr = photograph.pair()
-        for method, image in _by_method(photograph, lr, super_resolved | matched):
-            rows.append({"set": photograph.set, "image": photograph.name, "method": method} | measure(hr, image, SCALE))
-    return pd.DataFrame(rows)
+def measure_methods(
+    listed: pd.DataFrame,
+    super_resolved: SavedPictures,
+    matched: SavedPictures,
+    parameters: EvaluateParameters,
+    lpips: LpipsParameters,
+    perceptual: PerceptualParameters,
+) -> pd.DataFrame:
+    """Every metric of every method on every picture: set, image, method, one column a metric."""
+    saved = super_resolved | matched
+
+    def methods(picture: Picture, lr: RgbImage) -> Iterator[tuple[str, RgbImage]]:
+        return _by_method(picture, lr, saved)
+
+    protocol = build_protocol(parameters, lpips, perceptual)
+    return measure_pictures(pictures_of(listed), methods, protocol, parameters.workers)
 
 
 def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over the images: ``{set: {method: {metric: mean}}}``; the table goes to the log."""
+    """Means over the images: ``{set: {method: {metric: mean}}}``; the table goes to the log.
+
+    A mean that is infinite, as of the PSNR of a perfect picture, or of nothing, is left out.
+    """
     means = per_image.drop(columns="image").groupby(["set", "method"], sort=False).mean()
     for name, table in means.groupby(level="set", sort=False):
         count = per_image.loc[per_image["set"] == name, "image"].nunique()
@@ -92,60 +119,93 @@ def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, fl
     metrics: dict[str, dict[str, dict[str, float]]] = {}
     for row in means.reset_index().to_dict("records"):
         set_name, method = str(row.pop("set")), str(row.pop("method"))
-        metrics.setdefault(set_name, {})[method] = {str(metric): float(value) for metric, value in row.items()}
+        finite = {str(metric): float(value) for metric, value in row.items() if np.isfinite(value)}
+        metrics.setdefault(set_name, {})[method] = finite
     return metrics
 
 
-def draw_comparison(
-    images: pd.DataFrame,
+def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters, seed: int) -> dict[str, Any]:
+    """Means and paired differences between methods, with bootstrap confidence intervals, by set."""
+    return summarize(per_image, DIFFERENCES, Resampling(parameters.confidence, parameters.resamples, seed))
+
+
+def describe_evaluation(
+    listed: pd.DataFrame, per_image: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters
+) -> dict[str, Any]:
+    """What the figures rest on: the model, the protocol, the pictures."""
+    metrics = [column for column in per_image.columns if column not in ("set", "image", "method")]
+    return {"model": model, "protocol": describe_protocol(parameters, metrics), "sets": describe_sets(listed)}
+
+
+def draw_pictures(
+    listed: pd.DataFrame,
     super_resolved: SavedPictures,
     matched: SavedPictures,
     per_image: pd.DataFrame,
     parameters: EvaluateParameters,
-) -> Image.Image:
-    """One row a photograph (the first six): whole, then a detail as LR, by every method, and as HR."""
-    measured = {(row["set"], row["image"], row["method"]): row for row in per_image.to_dict("records")}
-    rows = []
-    for photograph in held_out(images)[:6]:
-        hr, lr = photograph.pair()
-        panels = [Panel("LR input", f"{lr.shape[1]}x{lr.shape[0]} pixels", low_resolution_panel(lr, SCALE))]
-        for method, image in _by_method(photograph, lr, super_resolved | matched):
-            if method == "nearest":  # looks like the LR input
-                continue
-            values = measured[photograph.set, photograph.name, method]
-            panels.append(Panel(_title(method), f"{values['psnr_y']:.2f} dB, SSIM {values['ssim_y']:.3f}", image))
-        panels.append(Panel("HR original", "PSNR and SSIM on Y", hr))
-        rows.append(Row(photograph.name, hr, panels))
-    return comparison_sheet(rows, parameters.detail_size)
+) -> SavedPictures:
+    """The sheets of every set, by ``set/name``."""
+    load = _loader(super_resolved | matched, per_image)
+    sheets: SavedPictures = {}
+    for name, pictures in _by_set(listed):
+        rows = per_image[per_image["set"] == name]
+        drawn = draw_sheets(pictures, rows, load, shown=parameters.shown, detail_size=parameters.detail_size)
+        sheets |= {f"{name}/{sheet}": partial(_itself, picture) for sheet, picture in drawn.items()}
+    return sheets
 
 
-def held_out(images: pd.DataFrame) -> list[HeldOut]:
-    """The usable photographs of split ``val``, ordered by id."""
-    chosen = images[(images["status"] == "ok") & (images["split"] == "val")].sort_values("id")
-    stems = [Path(file).stem for file in chosen["file"]]
-    photographs_of = Counter(stems)
-    return [
-        HeldOut("val", stem if photographs_of[stem] == 1 else f"{stem}_{image_id}", file)
-        for stem, image_id, file in zip(stems, chosen["id"], chosen["file"], strict=True)
-    ]
+def write_report(
+    listed: pd.DataFrame,
+    super_resolved: SavedPictures,
+    matched: SavedPictures,
+    per_image: pd.DataFrame,
+    statistics: dict[str, Any],
+    evaluation: dict[str, Any],
+    sheets: SavedPictures,
+) -> str:
+    """One HTML page that needs nothing else: tables, pictures with a slider, protocol."""
+    load = _loader(super_resolved | matched, per_image)
+    pictures = {name: [partial(load, picture) for picture in members] for name, members in _by_set(listed)}
+    return render_report(pictures, sheets, statistics, evaluation)
 
 
-def _title(method: str) -> str:
-    base = _TITLES[method.removesuffix(MATCHED)]
-    return f"{base}, matched" if method.endswith(MATCHED) else base
+def _itself(picture: Image.Image) -> Image.Image:
+    return picture
 
 
-def _methods_of(photograph: HeldOut, pictures: SavedPictures) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
-    """(method, load) of every saved picture of ``photograph``, in the order of the tables."""
-    for method in _METHOD_ORDER:
-        load = pictures.get(f"{photograph.set}/{method}/{photograph.name}")
-        if load is not None:
-            yield method, load
+def _by_set(listed: pd.DataFrame) -> Iterator[tuple[str, list[Picture]]]:
+    pictures = pictures_of(listed)
+    for name in dict.fromkeys(picture.set for picture in pictures):
+        yield name, [picture for picture in pictures if picture.set == name]
 
 
-def _by_method(photograph: HeldOut, lr: RgbImage, pictures: SavedPictures) -> Iterator[tuple[str, RgbImage]]:
+def _loader(saved: SavedPictures, per_image: pd.DataFrame) -> Callable[[Picture], Shown]:
+    measured: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for row in per_image.to_dict("records"):
+        key = str(row.pop("set")), str(row.pop("image"))
+        method = str(row.pop("method"))
+        measured.setdefault(key, {})[method] = {str(name): float(value) for name, value in row.items()}
+
+    def load(picture: Picture) -> Shown:
+        original = picture.original()
+        images = dict(_by_method(picture, original.lr, saved))
+        return Shown(picture, original.hr, original.lr, images, measured[picture.set, picture.image])
+
+    return load
+
+
+def _saved_methods(picture: Picture, saved: SavedPictures) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
+    """(method, load) of every saved version of ``picture``, in the order of the tables."""
+    for network in NETWORKS:
+        for method in (network, network + MATCHED):
+            load = saved.get(f"{picture.set}/{method}/{picture.image}")
+            if load is not None:
+                yield method, load
+
+
+def _by_method(picture: Picture, lr: RgbImage, saved: SavedPictures) -> Iterator[tuple[str, RgbImage]]:
     """(method, pixels) of interpolations, then networks, in the order of the tables."""
     for method in INTERPOLATIONS:
         yield method, enlarge(lr, SCALE, method)
-    for method, load in _methods_of(photograph, pictures):
+    for method, load in _saved_methods(picture, saved):
         yield method, np.asarray(load())

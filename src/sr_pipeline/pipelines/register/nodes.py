@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.describe import weights_sha256
 from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 from sr_pipeline.networks.parameters import SCALE
@@ -22,6 +23,7 @@ def register_generator(
     images: pd.DataFrame,
     generators: dict[str, Any],
     metrics: dict[str, Any],
+    evaluation: dict[str, Any],
     mlflow_run: dict[str, str],
     parameters: RegisterParameters,
 ) -> None:
@@ -31,13 +33,18 @@ def register_generator(
     ``challenger``. The model takes float32 RGB (n, h, w, 3) in [0, 1] and gives (n, 4h, 4w, 3) in [-1, 1].
 
     Raises:
-        UserError: if the metric to compare by was not measured.
+        UserError: if the metric to compare by was not measured, or was measured on another generator.
     """
     import keras
     import mlflow
     import tensorflow as tf
 
     keras.utils.disable_interactive_logging()  # MLflow tries the input example, with Keras' progress bar
+    if evaluation["model"]["weights"].get("srgan") != weights_sha256(generators["srgan"]):
+        raise UserError(
+            f"the last evaluation measured another generator ({evaluation['model']['source']}) than the trained one; "
+            "run kedro run --pipelines=evaluate,register"
+        )
     flat = flatten(metrics, separator="/")
     if parameters.metric not in flat:
         raise UserError(f"register.metric '{parameters.metric}' was not measured; choose one of: {', '.join(flat)}")

@@ -6,12 +6,12 @@ from sr_pipeline.pipelines.register.nodes import register_generator
 
 
 def create_pipeline() -> Pipeline:
-    """From ``generators``, ``metrics`` and ``mlflow_run`` to a version in the registry, which is no dataset."""
+    """From ``generators``, their measures and ``mlflow_run`` to a version in the registry, which is no dataset."""
     return pipeline(
         [
             node(
                 register_generator,
-                inputs=["images", "generators", "metrics", "mlflow_run", "params:register"],
+                inputs=["images", "generators", "metrics", "evaluation", "mlflow_run", "params:register"],
                 outputs=None,
                 name="register_generator",
             )

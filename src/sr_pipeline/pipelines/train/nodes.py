@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from PIL import Image
 
+from sr_pipeline.imaging.sheets import spread
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 from sr_pipeline.shards import CropShards
 from sr_pipeline.tracking import log_training_progress, mark_finished, mark_unfinished, tag_run
@@ -25,7 +26,7 @@ class Trained(NamedTuple):
     best_generator: dict[str, Any]
     history: pd.DataFrame
     samples: Image.Image
-    mlflow_run: dict[str, str]
+    mlflow_run: dict[str, Any]
 
 
 def choose_recipe(recipe: str, recipes: dict[str, Any]) -> Recipe:
@@ -46,7 +47,7 @@ def train_generators(
 
     Returns:
         The generators by name, the best one, the history of losses, a picture of validation crops, and, written
-        last, what later stages find this training's MLflow run by.
+        last, what later stages find this training's MLflow run by, with all that decided the training.
     """
     # TensorFlow is loaded here, when something is really trained.
     from sr_pipeline.networks.features import FeatureExtractor
@@ -57,7 +58,7 @@ def train_generators(
     from sr_pipeline.training.input import CropPair
     from sr_pipeline.training.precision import dtype_policy, resolve_precision
     from sr_pipeline.training.trainer import Trainer
-    from sr_pipeline.training.validation import Validation, picture_of, spread, super_resolve_crops
+    from sr_pipeline.training.validation import Validation, picture_of, super_resolve_crops
 
     precision = resolve_precision(parameters.precision)
     crops_sha256 = {"train": crops_train.sha256, "val": crops_val.sha256}
@@ -89,4 +90,5 @@ def train_generators(
     shown = [pairs[i] for i in spread(len(pairs), 4)]
     samples = picture_of(shown, {name: super_resolve_crops(model, shown) for name, model in result.generators.items()})
     history = pd.DataFrame(result.history)
-    return Trained(result.generators, {"srgan": result.best}, history, samples, {"training_id": identity})
+    run = {"training_id": identity, "training": inputs.content()}
+    return Trained(result.generators, {"srgan": result.best}, history, samples, run)

@@ -1,0 +1,13 @@
+"""Histogram matching as parameters say."""
+
+from sr_pipeline.evaluation.parameters import MatchingParameters
+from sr_pipeline.imaging.histogram import match_to_input
+from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.networks.parameters import SCALE
+
+
+def match(sr: RgbImage, lr: RgbImage, parameters: MatchingParameters) -> RgbImage:
+    """Match an enlarged picture (4h, 4w, 3) to its low-resolution input (h, w, 3), both uint8."""
+    reference = enlarge(lr, SCALE, "bicubic") if parameters.reference == "enlarged" else lr
+    return match_to_input(sr, reference, parameters.space, parameters.strength)

@@ -1,0 +1,1 @@
+"""Histogram matching of a folder of pictures."""

@@ -1,0 +1,137 @@
+"""Evaluation of benchmarks, of other models, and comparing runs, as a user does it."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY, Project
+from tests.e2e.test_bad_input import error_of
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished, tmp_path_factory):
+    """A copy of the finished project, so that it may be changed."""
+    folder = tmp_path_factory.mktemp("evaluated") / "project"
+    shutil.copytree(finished.folder, folder)
+    project = Project.__new__(Project)
+    project.folder = folder
+    # Artifacts of the copied store stay at their old absolute place, which still exists.
+    return project
+
+
+@pytest.fixture(scope="module")
+def bench(evaluated, tmp_path_factory):
+    """A folder of a colour, a gray, a tiny and a broken picture."""
+    import skimage.data
+
+    folder = evaluated.path("bench")
+    folder.mkdir()
+    colour = skimage.data.astronaut()[:64, :96]
+    Image.fromarray(colour).save(folder / "colour.png")
+    Image.fromarray(colour[..., 0]).save(folder / "gray.png")
+    Image.fromarray(colour[:10, :10]).save(folder / "tiny.png")
+    (folder / "broken.png").write_bytes((folder / "colour.png").read_bytes()[:100])
+    return "bench"
+
+
+def metrics_of(project):
+    return json.loads(project.path("data/08_reporting/metrics.json").read_text())
+
+
+def test_a_benchmark_beside_the_held_out_photographs(evaluated, bench):
+    before = metrics_of(evaluated)
+    done = evaluated.kedro(
+        "run", "--pipeline=evaluate", f"--params=evaluate.benchmarks.small={bench},evaluate.gray=raw"
+    )
+    assert "bench/tiny.png of small is left out: smaller than 20 pixels" in done.stderr
+    assert "broken.png of small is left out: truncated" in done.stderr
+    metrics = metrics_of(evaluated)
+    assert list(metrics) == ["val", "small"]
+    assert metrics["val"] == before["val"]
+    assert list(metrics["small"]) == ["nearest", "bicubic", "srresnet", "srresnet_matched", "srgan", "srgan_matched"]
+    per_image = pd.read_csv(evaluated.path("data/08_reporting/per_image.csv"))
+    gray = per_image[(per_image["image"] == "gray") & (per_image["method"] == "bicubic")].iloc[0]
+    assert gray["psnr_y"] == pytest.approx(gray["psnr_rgb"], abs=1e-6)
+    evaluation = json.loads(evaluated.path("data/08_reporting/evaluation.json").read_text())
+    assert evaluation["sets"]["small"]["pictures"] == 2
+    assert sorted(evaluation["sets"]["small"]["left_out"]) == ["broken", "tiny"]
+    assert evaluation["protocol"]["gray"] == "raw"
+    statistics = json.loads(evaluated.path("data/08_reporting/statistics.json").read_text())
+    gain = statistics["small"]["differences"]["srgan - bicubic"]["psnr_y"]
+    assert gain["low"] <= gain["mean"] <= gain["high"]
+    assert evaluated.path("data/08_reporting/evaluate/small/comparison.png").is_file()
+    page = evaluated.path("data/08_reporting/report.html").read_text()
+    assert 'id="small"' in page
+    assert len(page) < 15e6
+
+
+def test_another_model_by_file_and_from_the_registry(evaluated):
+    """Both are the trained generator, so they measure the same; without any training's files."""
+    before = metrics_of(evaluated)["val"]["srgan"]
+    shutil.copy(evaluated.path("data/06_models/generator.keras"), evaluated.path("mine.keras"))
+    evaluated.path("data/06_models").rename(evaluated.path("data/away"))
+    try:
+        weights = []
+        for model in ("mine.keras", "models:/sr-generator@champion"):
+            evaluated.kedro("run", "--pipelines=evaluate", f"--params=evaluate.model={model}")
+            metrics = metrics_of(evaluated)["val"]
+            assert "srresnet" not in metrics
+            assert metrics["srgan"] == pytest.approx(before)
+            evaluation = json.loads(evaluated.path("data/08_reporting/evaluation.json").read_text())
+            assert evaluation["model"]["source"] == model
+            weights.append(evaluation["model"]["weights"])
+        assert weights[0] == weights[1]
+        assert evaluation["model"]["training"]["recipes.sample.pretraining.steps"] == "4"
+    finally:
+        evaluated.path("data/away").rename(evaluated.path("data/06_models"))
+
+
+def test_figures_of_another_model_are_never_registered(evaluated, tmp_path):
+    from sr_pipeline.datasets.keras_generators import save_keras_model
+    from sr_pipeline.networks.generator import build_generator
+    from sr_pipeline.networks.parameters import GeneratorParameters
+
+    save_keras_model(build_generator(GeneratorParameters(filters=4, blocks=1)), evaluated.path("other.keras"))
+    evaluated.kedro("run", "--pipelines=evaluate", "--params=evaluate.model=other.keras")
+    error = error_of(evaluated.kedro("run", "--pipelines=register", check=False))
+    assert "the last evaluation measured another generator (other.keras) than the trained one" in error
+    both = evaluated.kedro("run", "--pipelines=evaluate,register", "--params=evaluate.model=other.keras", check=False)
+    assert "evaluate.model names another generator than the trained one" in error_of(both)
+
+
+def test_runs_side_by_side(evaluated):
+    evaluated.kedro("run", "--pipelines=evaluate")
+    done = evaluated.run("sr-pipeline", "compare", "sample evaluate", "sample", "-o", "out/side.png")
+    lines = done.stdout.splitlines()
+    assert any(line.split()[:2] == ["status", "FINISHED"] for line in lines)
+    expected = f"{metrics_of(evaluated)['val']['bicubic']['psnr_y']:.4f}"
+    bicubic = next(line for line in lines if line.split()[-4:-2] == ["psnr_y", "bicubic"] or "bicubic" in line.split())
+    assert bicubic.split()[-2:] == [expected, expected]
+    assert np.asarray(Image.open(evaluated.path("out/side.png"))).std() > 20
+    again = evaluated.run("sr-pipeline", "compare", "sample", "-o", "out/side.png", check=False)
+    assert "out/side.png is there already; name another file with -o, or add --overwrite" in error_of(again)
+    unknown = evaluated.run("sr-pipeline", "compare", "nobody", check=False)
+    assert "there is no run nobody; the newest are: " in error_of(unknown)
+
+
+def test_comparing_without_a_store(tmp_path):
+    project = Project(tmp_path / "project", TINY)
+    error = error_of(project.run("sr-pipeline", "compare", "sample", check=False))
+    assert "there is no MLflow store in" in error
+    assert not project.path("mlflow.db").exists()
+
+
+def test_a_folder_of_pictures_is_postprocessed(evaluated):
+    pictures, inputs = "data/07_model_output/super_resolved/val/srgan", evaluated.path("inputs")
+    inputs.mkdir()
+    for file in evaluated.path(pictures).iterdir():
+        picture = Image.open(file)
+        picture.resize((picture.width // 4, picture.height // 4)).save(inputs / file.name)
+    folders = f"postprocess.pictures={pictures},postprocess.inputs=inputs"
+    evaluated.kedro("run", "--pipelines=postprocess", f"--params={folders},postprocess.matching.space=ycbcr")
+    written = {file.name for file in evaluated.path("data/07_model_output/postprocessed").iterdir()}
+    assert written == {"chelsea.png", "china.png"}

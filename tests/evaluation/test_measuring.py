@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.measuring import (
+    HIGHER_IS_BETTER,
+    Protocol,
+    build_protocol,
+    check_metrics,
+    chosen_metrics,
+    measure_pictures,
+)
+from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.evaluation.pictures import Picture
+from sr_pipeline.evaluation.sheets import LABELS
+from sr_pipeline.imaging.metrics import METRICS
+from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
+
+NONE, UNTRAINED = LpipsParameters(), PerceptualParameters(weights="untrained")
+
+
+def test_every_metric_has_a_direction_a_label_and_a_way():
+    assert list(LABELS) == list(HIGHER_IS_BETTER)
+    assert set(METRICS) | {"lpips", "vgg_distance"} == set(HIGHER_IS_BETTER)
+
+
+def test_metrics_by_default_and_on_demand():
+    assert chosen_metrics(EvaluateParameters(), NONE) == tuple(METRICS)
+    assert chosen_metrics(EvaluateParameters(), LpipsParameters(weights="w.npz")) == (*METRICS, "lpips")
+    assert chosen_metrics(EvaluateParameters(metrics=["lpips", "psnr_y"]), NONE) == ("psnr_y", "lpips")
+
+
+def test_what_a_metric_needs_is_checked_before_anything_runs(tmp_path):
+    check_metrics(EvaluateParameters(), NONE, UNTRAINED)
+    with pytest.raises(UserError, match=r"asks for lpips, which needs its weights: set lpips\.weights"):
+        check_metrics(EvaluateParameters(metrics=["lpips"]), NONE, UNTRAINED)
+    with pytest.raises(UserError, match=r"missing\.npz is missing; set lpips\.weights"):
+        check_metrics(EvaluateParameters(), LpipsParameters(weights=str(tmp_path / "missing.npz")), UNTRAINED)
+    with pytest.raises(UserError, match="asks for vgg_distance, which untrained features cannot measure"):
+        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, UNTRAINED)
+    with pytest.raises(UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights"):
+        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, PerceptualParameters(weights="no.weights.h5"))
+
+
+@pytest.fixture
+def pictures(tmp_path, photograph):
+    found = []
+    for number in range(5):
+        file = tmp_path / f"{number}.png"
+        Image.fromarray(photograph[number * 30 : number * 30 + 60, :80]).save(file)
+        found.append(Picture("val", str(number), str(file)))
+    return found
+
+
+def bicubic_and_nearest(picture, lr):
+    for method in ("bicubic", "nearest"):
+        yield method, enlarge(lr, 4, method)
+
+
+def test_the_table_is_the_same_with_any_number_of_threads(pictures):
+    protocol = build_protocol(EvaluateParameters(), NONE, UNTRAINED)
+    one, three = (measure_pictures(pictures, bicubic_and_nearest, protocol, workers) for workers in (1, 3))
+    assert one.equals(three)
+    assert list(one.columns) == ["set", "image", "method", *METRICS]
+    assert list(one["image"]) == [name for name in "01234" for _ in range(2)]
+    original = pictures[2].original()
+    expected = original.measure(enlarge(original.lr, 4, "bicubic"), METRICS)
+    assert one[(one["image"] == "2") & (one["method"] == "bicubic")].iloc[0][list(METRICS)].to_dict() == expected
+
+
+def test_network_distances_compare_all_methods_with_the_original(pictures):
+    seen = []
+
+    def distance(reference, images):
+        seen.append((reference.shape, images.shape))
+        assert -1 <= images.min() <= images.max() <= 1
+        return np.abs(images - reference).mean(axis=(1, 2, 3))
+
+    protocol = Protocol(("psnr_y", "lpips"), raw_gray=False, distances={"lpips": distance})
+    table = measure_pictures(pictures[:1], bicubic_and_nearest, protocol)
+    assert seen == [((1, 60, 80, 3), (2, 60, 80, 3))]
+    assert table["lpips"].gt(0).all()
+
+
+def test_lpips_of_the_authors_example(shared):
+    """README of PerceptualSimilarity: distances (0.722, 0.138), here of both pictures at once."""
+    from sr_pipeline.imaging.decode import read_rgb
+    from sr_pipeline.imaging.metrics import Original
+
+    pair = shared / "data/lpips_pair"
+    lpips = LpipsParameters(weights=str(shared / "weights/lpips_alex.npz"))
+    protocol = build_protocol(EvaluateParameters(metrics=["lpips"]), lpips, UNTRAINED)
+    rows = protocol.measure(
+        Original(read_rgb(pair / "ex_ref.png"), 4), {name: read_rgb(pair / f"ex_{name}.png") for name in ("p0", "p1")}
+    )
+    assert [row["lpips"] for row in rows] == pytest.approx([0.722, 0.138], abs=5e-4)
+
+
+def test_lpips_leaves_out_pictures_too_small_for_it(photograph):
+    from sr_pipeline.imaging.metrics import Original
+
+    protocol = Protocol(("lpips",), raw_gray=False, distances={"lpips": lambda reference, images: [0.5]})
+    small, large = (protocol.measure(Original(photograph[:n, :n], 4), {"m": photograph[:n, :n]}) for n in (28, 32))
+    assert np.isnan(small[0]["lpips"])
+    assert large[0]["lpips"] == 0.5
+
+
+def test_vgg_distance_is_the_perceptual_loss(photograph):
+    import tensorflow as tf
+
+    from sr_pipeline.networks.features import FeatureExtractor, feature_distance
+    from sr_pipeline.training.objectives import perceptual_loss
+
+    extractor = FeatureExtractor("untrained", seed=1)
+    first = (photograph[np.newaxis, :32, :48] / np.float32(127.5) - 1).astype(np.float32)
+    others = np.concatenate([first, first[:, ::-1], first * np.float32(0.5)])
+    distances = feature_distance(extractor, first, others)
+    expected = [float(perceptual_loss(extractor(first), extractor(tf.constant(o[np.newaxis])))) for o in others]
+    assert distances == pytest.approx(expected, rel=1e-4)
+    assert distances[0] == 0

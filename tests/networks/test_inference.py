@@ -1,0 +1,61 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sr_pipeline.errors import UserError
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.inference import SuperResolver, reach
+from sr_pipeline.networks.parameters import GeneratorParameters
+
+VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}]
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel"])
+def generator(request):
+    return build_generator(GeneratorParameters(filters=4, blocks=2, **request.param), seed=3)
+
+
+def test_the_reach_is_what_the_generator_sees(generator):
+    """A changed pixel changes the enlargement as far as the reach, and no further."""
+    images = np.full((1, 41, 41, 3), 0.5, np.float32)
+    changed = images.copy()
+    changed[0, 20, 20] = 1.0
+    difference = np.abs(generator(changed).numpy() - generator(images).numpy())[0].max(axis=-1)
+    rows = np.flatnonzero(difference.max(axis=1)) // 4
+    seen = max(20 - rows.min(), rows.max() - 20)
+    assert reach(generator) - 1 <= seen <= reach(generator)
+
+
+def test_reach_of_the_full_network():
+    """Head 4, 16 blocks of two, trunk 1, then 1/2, 1/4 and 4/4."""
+    assert reach(build_generator(GeneratorParameters())) == 4 + 32 + 1 + 2
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20))
+def test_tiled_equals_whole(generator, height, width, core):
+    lr = np.random.default_rng(height * 61 + width).integers(0, 256, (height, width, 3), np.uint8)
+    whole = SuperResolver(generator, 64)(lr)
+    tiled = SuperResolver(generator, 2 * reach(generator) + core)(lr)
+    assert whole.shape == (4 * height, 4 * width, 3)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_a_model_of_another_scale():
+    inputs = keras.Input((None, None, 3))
+    double = keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
+    with pytest.raises(UserError, match="does not enlarge by 4; choose a generator of scale 4"):
+        SuperResolver(double, 64)
+
+
+def test_a_model_of_something_else():
+    inputs = keras.Input((7,))
+    with pytest.raises(UserError, match=r"does not take RGB pictures of any size .*; choose a generator"):
+        SuperResolver(keras.Model(inputs, keras.layers.Dense(2)(inputs)), 64)
+
+
+def test_tiles_narrower_than_what_is_seen(generator):
+    with pytest.raises(UserError, match=rf"evaluate\.tile=16 is too small .* at least {2 * reach(generator) + 1}"):
+        SuperResolver(generator, 16)
