@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,6 +71,30 @@ def test_the_table_is_the_same_with_any_number_of_threads(pictures):
     original = pictures[2].original()
     expected = original.measure(enlarge(original.lr, 4, "bicubic"), METRICS)
     assert one[(one["image"] == "2") & (one["method"] == "bicubic")].iloc[0][list(METRICS)].to_dict() == expected
+
+
+def test_no_more_pictures_are_in_memory_than_threads(pictures):
+    """Nor does memory grow with their number: what a picture needed is gone when others are measured."""
+    alive, most = weakref.WeakSet(), []
+
+    class Counted(np.ndarray):
+        pass
+
+    def methods(picture, lr):
+        image = enlarge(lr, 4, "bicubic").view(Counted)
+        alive.add(Handle(image))
+        most.append(len(alive))
+        yield "bicubic", image
+
+    class Handle:
+        def __init__(self, image):
+            image.handle = self
+
+    protocol = build_protocol(EvaluateParameters(metrics=["psnr_y"]), NONE, UNTRAINED)
+    measure_pictures(pictures * 20, methods, protocol, workers=2)
+    gc.collect()
+    assert max(most) <= 2 + 1  # one may be on its way out
+    assert len(alive) == 0
 
 
 def test_network_distances_compare_all_methods_with_the_original(pictures):
