@@ -1,18 +1,22 @@
 """MLflow tracking: which store, which run, and what nodes report to it while they work.
 
-MLflow takes seconds to import, so it is imported when a run begins.
+MLflow takes seconds to import, so it is imported when a run begins. What is reported goes through an outbox: neither
+a slow store nor one that is down holds the work up.
 """
 
 import logging
 import os
 import subprocess
-import sys
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.outbox import Letter, Outbox, RefusedError
 from sr_pipeline.parameters import ProjectParameters
+from sr_pipeline.processes import describe_process, is_gone
 from sr_pipeline.storage import write_text
 
 if TYPE_CHECKING:
@@ -24,25 +28,70 @@ EXPERIMENT = "sr-pipeline"
 # Identifiers by which later stages find the run of a training, or of the same `dvc repro`.
 TRAINING_ID = "training_id"
 DVC_REPRO = "dvc_repro"
-# Holds the id of the run whose training has begun and not ended; relative to the project folder.
+PROCESS = "process"
+"""Tag: the process that writes a run, by which a later start sees that it was killed."""
+
+# Relative to the project folder: the id of the run whose training has begun and not ended, and reports not sent yet.
 _UNFINISHED = Path("data/.scratch/unfinished_run")
+_UNSENT = Path("data/.scratch/unsent")
 _MAX_LENGTH = 5000  # of a tag or parameter; MLflow refuses longer ones
+_DIGEST_LENGTH = 36  # of a data set
+_FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that trying again does not mend
+
+
+class _Open(NamedTuple):
+    """The run that this process reports to."""
+
+    run: str
+    outbox: Outbox
+    pictures: "tempfile.TemporaryDirectory[str]"
+
+
+class DataSet(NamedTuple):
+    """Data that a run used: its name, a hash of its content, where it is, and what for."""
+
+    name: str
+    sha256: str
+    source: str
+    context: str
+
+    @property
+    def digest(self) -> str:
+        """The hash as MLflow takes it."""
+        return self.sha256[:_DIGEST_LENGTH]
+
+
+_open: _Open | None = None
 
 
 def set_up_store(project: Path) -> Any:
-    """Import MLflow and point it at the store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder."""
+    """Import MLflow and point it at the store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder.
+
+    Raises:
+        UserError: if the store does not answer.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # A store that is down is known after seconds, not minutes; what it misses then is sent later.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     import mlflow
 
-    if "MLFLOW_TRACKING_URI" in os.environ:
+    try:
+        if "MLFLOW_TRACKING_URI" in os.environ:
+            mlflow.set_experiment(EXPERIMENT)
+            return mlflow
+        mlflow.set_tracking_uri(f"sqlite:///{project.as_posix()}/mlflow.db")
+        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            mlflow.create_experiment(EXPERIMENT, artifact_location=(project / "mlartifacts").as_uri())
         mlflow.set_experiment(EXPERIMENT)
         return mlflow
-    mlflow.set_tracking_uri(f"sqlite:///{project.as_posix()}/mlflow.db")
-    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-        mlflow.create_experiment(EXPERIMENT, artifact_location=(project / "mlartifacts").as_uri())
-    mlflow.set_experiment(EXPERIMENT)
-    return mlflow
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        reason = str(error).partition("\n")[0][:300]
+        raise UserError(
+            f"the tracking store {mlflow.get_tracking_uri()} does not answer ({reason}); start it, or unset "
+            "MLFLOW_TRACKING_URI to track in this folder"
+        ) from error
 
 
 def begin_run(
@@ -53,8 +102,12 @@ def begin_run(
     Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the
     run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters. A run that
     ``trains`` joins, under the same condition, the one whose training was interrupted: it will go on with it.
+
+    Runs of killed processes are marked as such, and reports that an earlier process could not send are sent.
     """
+    global _open  # noqa: PLW0603  (MLflow's own active run is one a process, too)
     mlflow = set_up_store(project)
+    mark_killed_runs(mlflow.MlflowClient())
     flat = flatten(parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"}))
     flat |= flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipes." + parameters.recipe)
     logged = {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
@@ -64,8 +117,10 @@ def begin_run(
         joined = _run_to_join(mlflow, logged, training_id, repro)
     if joined:
         mlflow.start_run(run_id=joined, log_system_metrics=True)
-        known = mlflow.get_run(joined).data.params
-        logged = {name: value for name, value in logged.items() if name not in known}
+        run = mlflow.get_run(joined)
+        logged = {name: value for name, value in logged.items() if name not in run.data.params}
+        if "error" in run.data.tags:  # of an earlier attempt
+            mlflow.MlflowClient().delete_tag(joined, "error")
     else:
         started_by = "dvc repro" if repro else " ".join(pipeline_names)
         mlflow.start_run(run_name=f"{parameters.recipe} {started_by}".strip(), log_system_metrics=True)
@@ -74,116 +129,202 @@ def begin_run(
         "recipe": parameters.recipe,
         "source": parameters.ingest.source,
         "perceptual_weights": _weights_kind(parameters.perceptual.weights),
+        PROCESS: describe_process(),
         **_git_state(project),
     }
     if repro:
         tags[DVC_REPRO] = repro
     mlflow.set_tags(tags)
+    outbox = Outbox(_send, _UNSENT)
+    outbox.send_kept()
+    _open = _Open(mlflow.active_run().info.run_id, outbox, tempfile.TemporaryDirectory())
+
+
+def mark_killed_runs(client: Any) -> None:
+    """Mark runs of this machine that still count as running although their process is gone."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    running = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+    for run in running:
+        if is_gone(run.data.tags.get(PROCESS, "")):
+            client.set_tag(run.info.run_id, "error", "killed without warning; seen at the next start")
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def end_run(status: str, error: BaseException | None = None) -> None:
-    """End the active run, if any, as ``FINISHED``, ``FAILED`` or ``KILLED``; an error becomes a tag."""
-    mlflow = _active_mlflow()
-    if mlflow is None:
+    """End the run, if any, as ``FINISHED``, ``FAILED`` or ``KILLED``; an error becomes a tag."""
+    global _open
+    if _open is None:
         return
+    opened, _open = _open, None
     if error is not None:
-        mlflow.set_tag("error", f"{type(error).__name__}: {error}"[:_MAX_LENGTH])
-    mlflow.end_run(status)
+        tags = {"error": f"{type(error).__name__}: {error}"[:_MAX_LENGTH]}
+        opened.outbox.put(Letter(opened.run, "tags", {"tags": tags}))
+    opened.outbox.put(Letter(opened.run, "end", {"status": status, "time": _now()}))
+    kept = opened.outbox.close()
+    if kept:
+        log.warning(
+            "%d reports could not be sent to the tracking store; they wait in %s and are sent at the next kedro run",
+            kept,
+            _UNSENT,
+        )
+    opened.pictures.cleanup()
+    _end_active_run(status, tell_the_store=not kept)
+
+
+def _end_active_run(status: str, *, tell_the_store: bool) -> None:
+    """End what MLflow holds of the run in this process: its thread of system metrics, and the run itself."""
+    import mlflow
+
+    if tell_the_store:
+        mlflow.end_run(status)
+        return
+    try:
+        mlflow.end_run(status)
+    except Exception:  # the store is down: the letter that ends the run was kept
+        log.debug("the tracking store is down", exc_info=True)
 
 
 def log_training_progress(metrics: dict[str, float], step: int, picture: "Image.Image | None" = None) -> None:
-    """Log what a training step reports to the active run, below ``train/``; without a run, do nothing.
+    """Log what a training step reports to the run, below ``train/``; without a run, do nothing.
 
     ``picture`` joins the series ``validation``, which the MLflow UI shows step by step.
     """
-    mlflow = _active_mlflow()
-    if mlflow is None:
+    if _open is None:
         return
-    mlflow.log_metrics({f"train/{name}": value for name, value in metrics.items()}, step=step)
+    named = {f"train/{name}": value for name, value in metrics.items()}
+    _open.outbox.put(Letter(_open.run, "metrics", {"metrics": named, "step": step, "time": _now()}))
     if picture is not None:
-        mlflow.log_image(picture, key="validation", step=step)
+        file = Path(_open.pictures.name) / f"{step}.png"
+        picture.save(file)
+        content = {"key": "validation", "step": step, "time": _now()}
+        _open.outbox.put(Letter(_open.run, "picture", content, str(file)))
 
 
-def log_final_metrics(metrics: Mapping[str, Any]) -> None:
-    """Log nested metrics under names like ``val/srgan/psnr_y``; without a run, do nothing."""
-    mlflow = _active_mlflow()
-    if mlflow is not None:
-        mlflow.log_metrics(flatten(metrics, separator="/"))
+def log_final_metrics(metrics: Mapping[str, Any], data_sets: Mapping[str, DataSet] | None = None) -> None:
+    """Log nested metrics under names like ``val/srgan/psnr_y``; without a run, do nothing.
 
-
-def load_registered_generator(uri: str) -> Any:
-    """The Keras model behind ``models:/<name>@<alias>`` or ``models:/<name>/<version>``.
-
-    Raises:
-        UserError: if this store has none.
+    Args:
+        metrics: ``{set: {method: {metric: value}}}``.
+        data_sets: what each set is, so that the store knows on which data a metric was measured.
     """
-    import mlflow
-
-    try:
-        return mlflow.tensorflow.load_model(uri, keras_model_kwargs={"compile": False})
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise _not_in_registry(uri, error) from error
-
-
-def registered_model_facts(uri: str) -> dict[str, Any]:
-    """The run that a registered model comes from, and what it was trained with.
-
-    Raises:
-        UserError: if this store has none.
-    """
-    import mlflow
-
-    try:
-        info = mlflow.models.get_model_info(uri)
-        run = mlflow.get_run(info.run_id)
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise _not_in_registry(uri, error) from error
-    return {"mlflow_run": info.run_id, TRAINING_ID: run.data.tags.get(TRAINING_ID), "training": dict(run.data.params)}
+    if _open is None:
+        return
+    for name, values in metrics.items():
+        content: dict[str, Any] = {"metrics": flatten({name: values}, separator="/"), "step": 0, "time": _now()}
+        if data_sets and name in data_sets:
+            content |= {"data_set": data_sets[name].name, "digest": data_sets[name].digest}
+        _open.outbox.put(Letter(_open.run, "metrics", content))
 
 
-def _not_in_registry(uri: str, error: Exception) -> UserError:
-    import mlflow
-
-    reason = str(error).partition("\n")[0]
-    return UserError(
-        f"evaluate.model={uri} cannot be loaded from {mlflow.get_tracking_uri()} ({reason}); name a registered model "
-        "such as models:/sr-generator@champion, or a .keras file"
-    )
+def log_data_sets(data_sets: list[DataSet]) -> None:
+    """Log what data the run uses; without a run, do nothing."""
+    if _open is not None:
+        for data_set in data_sets:
+            _open.outbox.put(Letter(_open.run, "data set", data_set._asdict()))
 
 
 def log_folder(path: Path, folder: str) -> None:
-    """Attach all files of a folder to the active run; without a run, do nothing."""
-    mlflow = _active_mlflow()
-    if mlflow is not None:
-        mlflow.log_artifacts(str(path), folder)
+    """Attach all files of a folder to the run; without a run, do nothing."""
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            log_file(file, "/".join([folder, *file.relative_to(path).parent.parts]))
 
 
 def log_file(path: Path, folder: str | None = None) -> None:
-    """Attach a file to the active run; without a run, do nothing."""
-    mlflow = _active_mlflow()
-    if mlflow is not None:
-        mlflow.log_artifact(str(path), folder)
+    """Attach a file to the run; without a run, do nothing."""
+    if _open is not None:
+        _open.outbox.put(Letter(_open.run, "file", {"folder": folder}, str(path.resolve())))
 
 
 def tag_run(tags: dict[str, str]) -> None:
-    """Tag the active run; without a run, do nothing."""
-    mlflow = _active_mlflow()
-    if mlflow is not None:
-        mlflow.set_tags(tags)
+    """Tag the run; without a run, do nothing."""
+    if _open is not None:
+        _open.outbox.put(Letter(_open.run, "tags", {"tags": tags}))
 
 
 def mark_unfinished() -> None:
-    """Note that the active run trains, for a later start to find if this one is killed."""
-    mlflow = _active_mlflow()
-    if mlflow is not None:
+    """Note that the run trains, for a later start to find if this one is killed."""
+    if _open is not None:
         _UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
-        write_text(_UNFINISHED, mlflow.active_run().info.run_id)
+        write_text(_UNFINISHED, _open.run)
 
 
 def mark_finished() -> None:
-    """Take the note back: the training of the active run is done."""
-    if _active_mlflow() is not None:
+    """Take the note back: the training of the run is done."""
+    if _open is not None:
         _UNFINISHED.unlink(missing_ok=True)
+
+
+def _send(letter: Letter) -> None:
+    """Send one letter to the store: see ``outbox.Send``."""
+    import mlflow
+
+    try:
+        _SENDERS[letter.kind](mlflow.MlflowClient(), letter)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code in _FINAL:
+            raise RefusedError(str(error)) from error
+        raise
+
+
+def _send_metrics(client: Any, letter: Letter) -> None:
+    from mlflow.entities import Metric
+
+    content = letter.content
+    metrics = [
+        Metric(
+            name,
+            value,
+            content["time"],
+            content["step"],
+            dataset_name=content.get("data_set"),
+            dataset_digest=content.get("digest"),
+        )
+        for name, value in content["metrics"].items()
+    ]
+    client.log_batch(letter.run, metrics=metrics)
+
+
+def _send_tags(client: Any, letter: Letter) -> None:
+    from mlflow.entities import RunTag
+
+    client.log_batch(letter.run, tags=[RunTag(name, value) for name, value in letter.content["tags"].items()])
+
+
+def _send_picture(client: Any, letter: Letter) -> None:
+    import mlflow
+
+    content = letter.content
+    client.log_image(
+        letter.run, mlflow.Image(letter.file), key=content["key"], step=content["step"], timestamp=content["time"]
+    )
+    Path(str(letter.file)).unlink(missing_ok=True)
+
+
+def _send_data_set(client: Any, letter: Letter) -> None:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    data_set = DataSet(**letter.content)
+    described = MetaDataset(CodeDatasetSource({"source": data_set.source}), data_set.name, data_set.digest)
+    tags = [InputTag("mlflow.data.context", data_set.context)]
+    client.log_inputs(letter.run, [DatasetInput(described._to_mlflow_entity(), tags)])
+
+
+_SENDERS = {
+    "metrics": _send_metrics,
+    "tags": _send_tags,
+    "picture": _send_picture,
+    "data set": _send_data_set,
+    "file": lambda client, letter: client.log_artifact(letter.run, letter.file, letter.content["folder"]),
+    "end": lambda client, letter: client.set_terminated(letter.run, letter.content["status"], letter.content["time"]),
+}
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "", separator: str = ".") -> dict[str, Any]:
@@ -243,11 +384,6 @@ def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
     except mlflow.exceptions.MlflowException:
         return None
     return str(run.info.run_id) if _agrees(run, parameters) else None
-
-
-def _active_mlflow() -> Any | None:
-    mlflow = sys.modules.get("mlflow")
-    return mlflow if mlflow is not None and mlflow.active_run() is not None else None
 
 
 def _weights_kind(weights: str) -> str:

@@ -1,22 +1,31 @@
 """The node that puts the generator into the MLflow model registry."""
 
 import logging
+import tempfile
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+import sr_pipeline
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.describe import weights_sha256
 from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import RegisterParameters
+from sr_pipeline.registry import ARTIFACT, give_alias, judge, merit_of
+from sr_pipeline.serving import model_card
 from sr_pipeline.tracking import TRAINING_ID, flatten
 
 log = logging.getLogger(__name__)
 
 _EXAMPLE_SIZE = 24  # pixels of the input example's edges: one training crop
+# What the code that travels with the model imports.
+_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pillow", "pydantic", "scipy", "tensorflow", "universal-pathlib")
 
 
 def register_generator(
@@ -24,76 +33,77 @@ def register_generator(
     generators: dict[str, Any],
     metrics: dict[str, Any],
     evaluation: dict[str, Any],
-    mlflow_run: dict[str, str],
+    mlflow_run: dict[str, Any],
     parameters: RegisterParameters,
 ) -> None:
     """Log the generator as an MLflow model, register it as a new version, and give it an alias.
 
-    The version becomes ``champion`` if there is none yet or its metric beats the present champion's, else
-    ``challenger``. The model takes float32 RGB (n, h, w, 3) in [0, 1] and gives (n, 4h, 4w, 3) in [-1, 1].
+    The model takes and gives picture files and carries its own code; the plain Keras model is among its artifacts.
+    The version becomes ``champion`` if there is none yet, or if it beats the present one by ``register.metric`` on the
+    same pictures and by the same protocol; else ``challenger``, with the reason as a tag.
 
     Raises:
         UserError: if the metric to compare by was not measured, or was measured on another generator.
     """
-    import keras
     import mlflow
-    import tensorflow as tf
 
-    keras.utils.disable_interactive_logging()  # MLflow tries the input example, with Keras' progress bar
     if evaluation["model"]["weights"].get("srgan") != weights_sha256(generators["srgan"]):
         raise UserError(
             f"the last evaluation measured another generator ({evaluation['model']['source']}) than the trained one; "
             "run kedro run --pipelines=evaluate,register"
         )
     flat = flatten(metrics, separator="/")
-    if parameters.metric not in flat:
-        raise UserError(f"register.metric '{parameters.metric}' was not measured; choose one of: {', '.join(flat)}")
-    # Not mlflow.keras: in MLflow 3.17 it fails on input examples (writes them before it makes the folder).
-    info = mlflow.tensorflow.log_model(
-        generators["srgan"],
-        name="generator",
-        signature=_signature(),
-        input_example=_input_example(images),
-        registered_model_name=parameters.model_name,
-        pip_requirements=[f"tensorflow=={tf.__version__}", f"keras=={keras.__version__}", f"numpy=={np.__version__}"],
-    )
+    merit = merit_of(parameters.metric, flat, evaluation)
+    info = _log_model(generators["srgan"], images, parameters.model_name)
     mlflow.log_metrics(flat, model_id=info.model_id)
-    version = str(info.registered_model_version)
-    client = mlflow.MlflowClient()
-    value = flat[parameters.metric]
-    for key, tag in {parameters.metric: repr(value), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
+    client, version = mlflow.MlflowClient(), str(info.registered_model_version)
+    for key, tag in {**merit.tags(), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
         client.set_model_version_tag(parameters.model_name, version, key, tag)
-    alias = _alias(client, parameters, value)
-    client.set_registered_model_alias(parameters.model_name, alias, version)
-    log.info(
-        "registered %s version %s as %s (%s %.4f)", parameters.model_name, version, alias, parameters.metric, value
-    )
+    run = mlflow.get_run(mlflow.active_run().info.run_id)
+    card = model_card.write(run.data.tags, metrics, evaluation)
+    client.update_model_version(parameters.model_name, version, card)
+    alias, reason = judge(client, parameters.model_name, merit)
+    give_alias(client, parameters.model_name, version, alias, reason)
+    log.info("registered %s version %s as %s: %s", parameters.model_name, version, alias, reason)
 
 
-def _alias(client: Any, parameters: RegisterParameters, value: float) -> str:
-    """``champion`` if the value beats that of the version which now has this alias."""
-    from mlflow.exceptions import MlflowException
+def _log_model(generator: Any, images: pd.DataFrame, model_name: str) -> Any:
+    import mlflow
 
-    try:
-        champion = client.get_model_version_by_alias(parameters.model_name, "champion")
-    except MlflowException:
-        return "champion"
-    best = champion.tags.get(parameters.metric)
-    return "champion" if best is None or value > float(best) else "challenger"
+    from sr_pipeline.datasets.keras_generators import save_keras_model
+
+    package = Path(sr_pipeline.__file__).parent
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / f"{ARTIFACT}.keras"
+        save_keras_model(generator, file)
+        return mlflow.pyfunc.log_model(
+            name="generator",
+            python_model=str(package / "serving" / "registered_model.py"),
+            artifacts={ARTIFACT: str(file)},
+            code_paths=[str(package)],
+            signature=_signature(),
+            input_example=_input_example(images),
+            registered_model_name=model_name,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
+        )
 
 
 def _signature() -> Any:
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema
 
-    images = TensorSpec(np.dtype(np.float32), (-1, -1, -1, 3))
-    return ModelSignature(inputs=Schema([images]), outputs=Schema([images]))
+    pictures = Schema([ColSpec(DataType.binary, "image")])
+    return ModelSignature(inputs=pictures, outputs=pictures)
 
 
-def _input_example(images: pd.DataFrame) -> np.ndarray:
-    """The middle of the first held-out photograph's low-resolution version, (1, 24, 24, 3) in [0, 1]."""
+def _input_example(images: pd.DataFrame) -> pd.DataFrame:
+    """The middle of the first held-out photograph's low-resolution version, as a PNG file of 24x24 pixels."""
+    import io
+
     held_out = images[(images["status"] == "ok") & (images["split"] == "val")].sort_values("id")
     lr = downsample(crop_to_multiple(read_rgb(held_out["file"].iloc[0]), SCALE), SCALE)
     top, left = ((edge - _EXAMPLE_SIZE) // 2 for edge in lr.shape[:2])
-    crop = lr[top : top + _EXAMPLE_SIZE, left : left + _EXAMPLE_SIZE]
-    return crop[np.newaxis].astype(np.float32) / 255.0
+    crop = np.ascontiguousarray(lr[top : top + _EXAMPLE_SIZE, left : left + _EXAMPLE_SIZE])
+    buffer = io.BytesIO()
+    Image.fromarray(crop).save(buffer, "PNG")
+    return pd.DataFrame({"image": [buffer.getvalue()]})

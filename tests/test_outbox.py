@@ -1,0 +1,119 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from sr_pipeline import outbox as module
+from sr_pipeline.outbox import Letter, Outbox, RefusedError
+
+
+class Store:
+    """Takes letters, unless it is down."""
+
+    def __init__(self):
+        self.received, self.tries, self.down, self.delay = [], 0, False, 0.0
+
+    def __call__(self, letter):
+        self.tries += 1
+        time.sleep(self.delay)
+        if self.down:
+            raise ConnectionError("connection refused\nmore lines")
+        if letter.kind == "bad":
+            raise RefusedError("never")
+        content = Path(letter.file).read_text() if letter.file else letter.content["n"]
+        self.received.append(content)
+
+
+def letters(numbers):
+    return [Letter("run", "metrics", {"n": n}) for n in numbers]
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+def test_letters_arrive_in_order(store, tmp_path):
+    outbox = Outbox(store, tmp_path / "unsent")
+    for letter in letters(range(50)):
+        outbox.put(letter)
+    assert outbox.close() == 0
+    assert store.received == list(range(50))
+    assert not (tmp_path / "unsent").exists()
+
+
+def test_a_slow_store_does_not_slow_the_work_down(store, tmp_path):
+    store.delay = 0.05
+    outbox = Outbox(store, tmp_path)
+    started = time.monotonic()
+    for letter in letters(range(20)):
+        outbox.put(letter)
+    assert time.monotonic() - started < 0.5
+    outbox.wait()
+    assert store.received == list(range(20))
+
+
+def test_a_store_that_comes_back_gets_everything_in_order(store, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    outbox = Outbox(store, tmp_path)
+    for n, letter in enumerate(letters(range(9))):
+        store.down = 3 <= n < 6
+        outbox.put(letter)
+        outbox.wait()
+    assert outbox.close() == 0
+    assert store.received == list(range(9))
+    assert "the tracking store does not answer (connection refused); the work goes on" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_down_is_left_alone_for_a_while(store, tmp_path):
+    store.down = True
+    outbox = Outbox(store, tmp_path)
+    for letter in letters(range(30)):
+        outbox.put(letter)
+    outbox.wait()
+    assert store.tries == 1
+    assert outbox.close() == 30
+
+
+def test_what_is_kept_is_sent_by_a_later_process(store, tmp_path):
+    store.down = True
+    report = tmp_path / "report.html"
+    report.write_text("as it was")
+    outbox = Outbox(store, tmp_path / "unsent")
+    outbox.put(Letter("run", "file", {"folder": "reports"}, str(report)))
+    outbox.put(letters([1])[0])
+    assert outbox.close() == 2
+    report.write_text("as it became")
+    store.down = False
+    later = Outbox(store, tmp_path / "unsent")
+    assert later.send_kept() == 0
+    assert store.received == ["as it was", 1]
+    assert list((tmp_path / "unsent").iterdir()) == []
+
+
+def test_what_a_store_refuses_is_not_sent_again(store, tmp_path, caplog):
+    outbox = Outbox(store, tmp_path)
+    outbox.put(Letter("run", "bad", {}))
+    outbox.put(letters([2])[0])
+    assert outbox.close() == 0
+    assert store.received == [2]
+    assert "refuses a report (bad), which is left out: never" in caplog.text
+
+
+def test_a_damaged_kept_report_does_not_hold_up_the_others(store, tmp_path, caplog):
+    (tmp_path / "1.json").write_text('{"run": ')
+    (tmp_path / "2.json").write_text(json.dumps({"run": "r", "kind": "metrics", "content": {"n": 7}, "file": None}))
+    assert Outbox(store, tmp_path).send_kept() == 0
+    assert store.received == [7]
+    assert "1.json cannot be read" in caplog.text
+
+
+def test_a_full_disk_loses_a_report_but_not_the_work(store, tmp_path, monkeypatch, caplog):
+    store.down = True
+    monkeypatch.setattr(module, "write_text", lambda *_: (_ for _ in ()).throw(OSError("no space left on device")))
+    outbox = Outbox(store, tmp_path)
+    outbox.put(letters([1])[0])
+    outbox.wait()
+    assert "can neither be sent nor kept: no space left" in caplog.text
