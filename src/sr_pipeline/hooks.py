@@ -67,6 +67,7 @@ class MlflowTracking:
         self._project = Path()
         self._parameters: ProjectParameters | None = None
         self._catalog: DataCatalog | None = None
+        self._figures: dict[str, Any] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -94,8 +95,7 @@ class MlflowTracking:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log metrics, and attach reports and pictures, as soon as they are on disk."""
-        if dataset_name == "metrics":
-            tracking.log_final_metrics(data)
+        self._log_figures(dataset_name, data)
         location = _location(self._catalog, dataset_name)
         if location is None or "08_reporting" not in location.parts:
             return
@@ -103,6 +103,18 @@ class MlflowTracking:
             tracking.log_folder(location, "pictures")
         elif location.is_file():
             tracking.log_file(location, "pictures" if location.suffix == ".png" else "reports")
+
+    def _log_figures(self, dataset_name: str, data: Any) -> None:
+        """Log metrics with the pictures they were measured on, once both are known."""
+        if dataset_name in ("metrics", "evaluation"):
+            self._figures[dataset_name] = data
+        if dataset_name in self._figures and len(self._figures) == 2:
+            metrics, sets = self._figures["metrics"], self._figures["evaluation"]["sets"]
+            data_sets = {
+                name: tracking.DataSet(name, facts["sha256"], name, "evaluation") for name, facts in sets.items()
+            }
+            tracking.log_data_sets(list(data_sets.values()))
+            tracking.log_final_metrics(metrics, data_sets)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

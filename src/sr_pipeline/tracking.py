@@ -296,7 +296,7 @@ def _send_picture(client: Any, letter: Letter) -> None:
 
     content = letter.content
     client.log_image(
-        letter.run, mlflow.Image(letter.file), key=content["key"], step=content["step"], timestamp=content["time"]
+        letter.run, mlflow.Image(str(letter.file)), key=content["key"], step=content["step"], timestamp=content["time"]
     )
     Path(str(letter.file)).unlink(missing_ok=True)
 

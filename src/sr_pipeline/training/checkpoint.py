@@ -87,6 +87,11 @@ class Checkpoints:
         for path in self._all() if self._writes else []:
             path.unlink()
 
+    def newest_step(self, last_step: int) -> int | None:
+        """The step of the newest checkpoint of at most ``last_step`` steps, by its name; it may still be damaged."""
+        steps = [int(path.stem.removeprefix("step-")) for path in self._all()]
+        return next((step for step in steps if step <= last_step), None)
+
     def newest(self, last_step: int) -> Checkpoint | None:
         """The newest whole checkpoint of at most ``last_step`` steps."""
         for path in self._all():

@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.training.precision import cpu_name
 
 
 class Devices(NamedTuple):
@@ -56,6 +57,13 @@ class Devices(NamedTuple):
             return tf.constant(batch[first : first + size])
 
         return self.strategy.experimental_distribute_values_from_function(part)
+
+    def describe(self) -> str:
+        """What trains, such as ``1 x NVIDIA H100`` or ``1 x AMD EPYC (CPU)``."""
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            return f"{self.replicas} x {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'GPU')}"
+        return f"{self.replicas} x {cpu_name()} (CPU)"
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise a UserError unless the devices can share a batch evenly."""

@@ -1,5 +1,6 @@
 """Which compute type this machine is good at."""
 
+import platform
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,10 +22,20 @@ def dtype_policy(precision: str) -> str:
     return "float32" if precision == "float32" else f"mixed_{precision}"
 
 
+def cpu_name() -> str:
+    """The processor's model name, or its architecture where the system does not say."""
+    return _cpuinfo("model name") or platform.machine()
+
+
 def _cpu_flags() -> set[str]:
     """Instruction set extensions of the first processor; empty where the system has no /proc/cpuinfo."""
+    return set(_cpuinfo("flags").split())
+
+
+def _cpuinfo(field: str) -> str:
+    """A field of the first processor in /proc/cpuinfo, empty if there is none."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
-        return set()
-    flags = (line for line in cpuinfo.read_text().splitlines() if line.startswith("flags"))
-    return set(next(flags, "").split())
+        return ""
+    lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith(field))
+    return next(lines, "").partition(":")[2].strip()

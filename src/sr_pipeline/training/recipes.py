@@ -88,6 +88,12 @@ class Recipe(Parameters):
         "(Karras et al. 2018, appendix A: 0.999); 0: none",
     )
 
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases."""
+        phases = (self.pretraining, self.growth, self.adversarial)
+        return sum(phase.steps for phase in phases if phase)
+
     @model_validator(mode="after")
     def _check_parts_fit(self) -> Self:
         if self.adversarial.objective == "wasserstein" and self.discriminator.batch_normalization:

@@ -59,7 +59,7 @@ def register_generator(
     client, version = mlflow.MlflowClient(), str(info.registered_model_version)
     for key, tag in {**merit.tags(), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
         client.set_model_version_tag(parameters.model_name, version, key, tag)
-    run = mlflow.get_run(mlflow.active_run().info.run_id)
+    run = mlflow.get_run(info.run_id)
     card = model_card.write(run.data.tags, metrics, evaluation)
     client.update_model_version(parameters.model_name, version, card)
     alias, reason = judge(client, parameters.model_name, merit)

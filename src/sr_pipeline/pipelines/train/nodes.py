@@ -10,7 +10,14 @@ from PIL import Image
 from sr_pipeline.imaging.sheets import spread
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 from sr_pipeline.shards import CropShards
-from sr_pipeline.tracking import log_training_progress, mark_finished, mark_unfinished, tag_run
+from sr_pipeline.tracking import (
+    DataSet,
+    log_data_sets,
+    log_training_progress,
+    mark_finished,
+    mark_unfinished,
+    tag_run,
+)
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
@@ -76,7 +83,22 @@ def train_generators(
             "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
             "the paper's does; set perceptual.weights to 'imagenet' or a weights file for that"
         )
-    tag_run({"training_id": identity, "precision": precision, "crops_sha256": crops_train.sha256})
+    resumed = checkpoints.newest_step(recipe.total_steps)
+    tag_run(
+        {
+            "training_id": identity,
+            "precision": precision,
+            "crops_sha256": crops_train.sha256,
+            "device": devices.describe(),
+            **({"resumed_from": f"{folder.name} step {resumed}"} if resumed is not None else {}),
+        }
+    )
+    log_data_sets(
+        [
+            DataSet("crops train", crops_train.sha256, "data/05_model_input/crops/train", "training"),
+            DataSet("crops val", crops_val.sha256, "data/05_model_input/crops/val", "validation"),
+        ]
+    )
     pairs = [CropPair(*crops_val[i]) for i in spread(len(crops_val), parameters.validation_crops)]
     validation = Validation(pairs, Lpips(Path(lpips.weights)) if lpips.weights else None)
     log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
