@@ -1,6 +1,5 @@
 """MLflow runs side by side, as a table and as a picture."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from sr_pipeline.evaluation.parameters import HELD_OUT
 from sr_pipeline.evaluation.sheets import LABELS
 from sr_pipeline.imaging.sheets import render
 from sr_pipeline.storage import written_whole
-from sr_pipeline.tracking import EXPERIMENT, set_up_store
+from sr_pipeline.tracking import EXPERIMENT, open_store
 
 _TAGS = ("recipe", "source", "precision", "perceptual_weights", "git_commit")
 _CURVES = {"train/validation_psnr_y": "validation PSNR-Y (dB)", "train/validation_lpips": "validation LPIPS"}
@@ -33,23 +32,13 @@ def compare_runs(names: list[str], output: Path) -> str:
     Raises:
         UserError: if there is no store, or no such run.
     """
-    client = _open_store()
+    client = open_store()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     known = client.search_runs([experiment.experiment_id], max_results=5000) if experiment else []
     runs = [_find(name, known) for name in names]
     titles = _titles(runs)
     _draw(client, dict(zip(titles, runs, strict=True)), output)
     return _table(dict(zip(titles, runs, strict=True)))
-
-
-def _open_store() -> Any:
-    project = Path.cwd()
-    if "MLFLOW_TRACKING_URI" not in os.environ and not (project / "mlflow.db").is_file():
-        raise UserError(
-            f"there is no MLflow store in {project}; run this in the project folder after a kedro run, or set "
-            "MLFLOW_TRACKING_URI"
-        )
-    return set_up_store(project).MlflowClient()
 
 
 def _find(name: str, known: list[Any]) -> Any:

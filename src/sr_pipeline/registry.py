@@ -174,7 +174,11 @@ def _versions(client: Any, model_name: str) -> str:
     versions = sorted(client.search_model_versions(f"name = '{model_name}'"), key=lambda found: int(found.version))
     if not versions:
         return "nothing is registered under that name"
-    listed = ", ".join(
-        f"{found.version}" + (f" ({'/'.join(found.aliases)})" if found.aliases else "") for found in versions
-    )
-    return f"there are: {listed}"
+    aliases = client.get_registered_model(model_name).aliases
+    listed = [
+        " ".join(
+            [str(found.version), *(f"({alias})" for alias, version in aliases.items() if version == found.version)]
+        )
+        for found in versions
+    ]
+    return f"there are: {', '.join(listed)}"

@@ -94,6 +94,21 @@ def set_up_store(project: Path) -> Any:
         ) from error
 
 
+def open_store() -> Any:
+    """A client of the store of the project folder that this process is in, for commands that only look.
+
+    Raises:
+        UserError: if there is none.
+    """
+    project = Path.cwd()
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (project / "mlflow.db").is_file():
+        raise UserError(
+            f"there is no MLflow store in {project}; run this in the project folder after a kedro run, or set "
+            "MLFLOW_TRACKING_URI"
+        )
+    return set_up_store(project).MlflowClient()
+
+
 def begin_run(
     project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None, *, trains: bool
 ) -> None:
@@ -307,7 +322,8 @@ def _send_data_set(client: Any, letter: Letter) -> None:
     from mlflow.entities import DatasetInput, InputTag
 
     data_set = DataSet(**letter.content)
-    described = MetaDataset(CodeDatasetSource({"source": data_set.source}), data_set.name, data_set.digest)
+    source = CodeDatasetSource({"source": data_set.source})
+    described = MetaDataset(source, data_set.name, data_set.digest)  # type: ignore[abstract]
     tags = [InputTag("mlflow.data.context", data_set.context)]
     client.log_inputs(letter.run, [DatasetInput(described._to_mlflow_entity(), tags)])
 
