@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks.training import median_seconds
+from sr_pipeline.evaluation.measuring import Protocol, measure_pictures
 from sr_pipeline.evaluation.parameters import EvaluateParameters
-from sr_pipeline.imaging.metrics import METRICS, Original
-from sr_pipeline.imaging.resample import crop_to_multiple, enlarge
+from sr_pipeline.evaluation.pictures import Picture
+from sr_pipeline.imaging.metrics import METRICS
+from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.inference import SuperResolver
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
@@ -30,7 +34,7 @@ def measure_evaluation() -> dict[str, Any]:
     generator = build_generator(GeneratorParameters())
     with tempfile.TemporaryDirectory() as scratch:
         images = _write_pictures(Path(scratch))
-        return {**_measure_one(generator, images["file"].iloc[0]), **_measure_all(generator, images, Path(scratch))}
+        return {**_measure_measures(generator, images), **_measure_all(generator, images, Path(scratch))}
 
 
 def _write_pictures(folder: Path) -> pd.DataFrame:
@@ -49,15 +53,23 @@ def _write_pictures(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(mode="RGB", width=WIDTH, height=HEIGHT)
 
 
-def _measure_one(generator: Any, file: str) -> dict[str, float]:
-    """Seconds to super-resolve one picture, and to measure the result by everything but LPIPS."""
+def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> dict[str, float]:
+    """Seconds to super-resolve a picture, and to measure one result by everything but LPIPS; both on all cores.
+
+    Measured as an evaluation does it: several pictures at once, and of each as many results as one network brings,
+    which share what is computed once for an original.
+    """
     resolver = SuperResolver(generator, EvaluateParameters().tile)
-    hr = crop_to_multiple(np.asarray(Image.open(file)), 4)
-    lr = Original(hr, 4).lr
-    sr = enlarge(lr, 4, "bicubic")
+    pictures = [Picture("val", str(n), file) for n, file in enumerate(images["file"].iloc[:count])]
+    lr = pictures[0].low_resolution()
+
+    def results(picture: Picture, lr: RgbImage) -> Iterator[tuple[str, RgbImage]]:
+        for method in ("nearest", "bicubic", "srgan", "srgan_matched"):
+            yield method, enlarge(lr, 4, "nearest" if method == "nearest" else "bicubic")
+
+    protocol = Protocol(tuple(METRICS), raw_gray=False, distances={})
     super_resolve_s = median_seconds(lambda: resolver(lr), 9)
-    # With what is computed once for each original, though several methods share that.
-    measure_s = median_seconds(lambda: Original(hr, 4).measure(sr, METRICS), 9)
+    measure_s = median_seconds(lambda: measure_pictures(pictures, results, protocol), 5) / count / 4
     return {
         "super_resolve_s": super_resolve_s,
         "measure_s": measure_s,

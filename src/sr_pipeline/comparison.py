@@ -68,11 +68,11 @@ def _table(runs: dict[str, Any]) -> str:
         }
         for title, run in runs.items()
     }
-    parameters = pd.DataFrame({title: run.data.params for title, run in runs.items()}).fillna("–")
+    parameters = pd.DataFrame({title: _parameters(run) for title, run in runs.items()}).fillna("–")
     differing = parameters[parameters.nunique(axis=1) > 1].sort_index()
     parts = [pd.DataFrame(facts).to_string()]
     if len(differing):
-        parts.append("parameters that differ\n" + differing.to_string(max_colwidth=40))
+        parts.append("parameters that differ\n" + differing.to_string(max_colwidth=60))
     metrics = pd.DataFrame({title: _final_metrics(run) for title, run in runs.items()})
     if len(metrics):
         metrics.index = pd.MultiIndex.from_tuples(
@@ -80,6 +80,12 @@ def _table(runs: dict[str, Any]) -> str:
         )
         parts.append("metrics\n" + metrics.to_string(float_format="{:.4f}".format, na_rep="–"))
     return "\n\n".join(parts)
+
+
+def _parameters(run: Any) -> dict[str, str]:
+    """Parameters by name; those of the run's recipe without its name, so that recipes compare field by field."""
+    own = f"recipes.{run.data.params.get('recipe')}."
+    return {name.replace(own, "recipe: ", 1): value for name, value in run.data.params.items()}
 
 
 def _final_metrics(run: Any) -> dict[tuple[str, ...], float]:
