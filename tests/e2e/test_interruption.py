@@ -21,8 +21,9 @@ def newest_run(project):
     return client.search_runs([experiment.experiment_id], max_results=1)[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_is_killed(project, number):
+    """Of SIGKILL nobody can tell the store before the next start."""
     log = project.path("log")
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -36,6 +37,12 @@ def test_an_interrupted_run_is_killed(project, number):
         process.send_signal(number)
         assert process.wait(timeout=60) != 0
     run = newest_run(project)
+    if number == signal.SIGKILL:
+        assert run.info.status == "RUNNING"
+        project.kedro("run", "--pipelines=ingest")
+        assert newest_run(project).info.status == "FINISHED"
+        run = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db").get_run(run.info.run_id)
+        assert run.data.tags["error"] == "killed without warning; seen at the next start"
     assert run.info.status == "KILLED"
     assert run.data.metrics["train/pixel_loss"] > 0
     assert not project.path("data/06_models/generator.keras").exists()

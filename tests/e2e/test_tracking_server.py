@@ -1,0 +1,115 @@
+"""A tracking server that goes away while a training runs, and comes back."""
+
+import socket
+import subprocess
+import time
+import urllib.request
+
+import mlflow
+import psutil
+import pytest
+
+from tests.e2e.test_bad_input import error_of
+
+
+class Server:
+    """A real MLflow server with a SQLite store and artifacts of its own."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        folder.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._process = None
+
+    def start(self, project):
+        store, artifacts = f"sqlite:///{self._folder}/mlflow.db", str(self._folder / "artifacts")
+        command = ["server", "--backend-store-uri", store, "--artifacts-destination", artifacts]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(
+                project.command("mlflow", *command), cwd=self._folder, env=project.environment(), stdout=log, stderr=log
+            )
+        until = time.monotonic() + 120
+        while not self._answers():
+            assert time.monotonic() < until, (self._folder / "log").read_text()
+            time.sleep(0.3)
+
+    def stop(self):
+        if self._process is not None:
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                child.kill()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self):
+        try:
+            return urllib.request.urlopen(f"{self.address}/health", timeout=5).status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def server(tmp_path):
+    found = Server(tmp_path / "server")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def tracked(project, server, monkeypatch):
+    """A project that reports to the server."""
+    environment = project.environment
+    monkeypatch.setattr(
+        project,
+        "environment",
+        lambda: environment() | {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"},
+    )
+    return project
+
+
+def test_a_training_outlives_its_tracking_server(tracked, server):
+    server.start(tracked)
+    tracked.kedro("run", "--pipelines=ingest,materialize")
+    steps = "--params=recipes.sample.pretraining.steps=60"
+    log = tracked.path("log")
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            tracked.command("kedro", "run", "--pipelines=train", steps),
+            cwd=tracked.folder,
+            env=tracked.environment(),
+            stderr=file,
+        )
+        until = time.monotonic() + 240
+        while "pretraining 10/60" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        server.stop()
+        assert process.wait(timeout=300) == 0, log.read_text()
+    assert "the tracking store does not answer" in log.read_text()
+    assert "reports could not be sent to the tracking store; they wait in" in log.read_text()
+    assert tracked.path("data/06_models/generator.keras").is_file()
+    assert any(tracked.path("data/.scratch/unsent").iterdir())
+
+    server.start(tracked)
+    tracked.kedro("run", "--pipelines=ingest")
+    assert not any(tracked.path("data/.scratch/unsent").iterdir())
+    client = mlflow.MlflowClient(server.address)
+    runs = client.search_runs([client.get_experiment_by_name("sr-pipeline").experiment_id])
+    run = next(run for run in runs if "train/pixel_loss" in run.data.metrics)
+    assert run.info.status == "FINISHED"
+    steps_of_losses = [point.step for point in client.get_metric_history(run.info.run_id, "train/pixel_loss")]
+    assert steps_of_losses == list(range(2, 61, 2))
+    assert "pictures/samples.png" in {file.path for file in client.list_artifacts(run.info.run_id, "pictures")}
+    assert client.list_artifacts(run.info.run_id, "images"), "the series of validation pictures"
+
+
+def test_a_server_that_is_not_there_is_told_of_at_once(tracked, server):
+    error = error_of(tracked.kedro("run", "--pipelines=ingest", check=False))
+    assert f"the tracking store {server.address} does not answer" in error
+    assert "unset MLFLOW_TRACKING_URI" in error
+    assert not tracked.path("data/02_intermediate/images.parquet").exists()
