@@ -41,6 +41,7 @@ def enlarge_file(content: bytes, enlarge: Callable[[RgbImage], RgbImage]) -> byt
 
 def _check_header(content: bytes) -> None:
     """Refuse by what the head of the file says, before anything is decoded."""
+    Image.init()  # or Pillow does not know MPO and WebP by name
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "MPO", "GIF", "WEBP")) as picture:
             kind, (width, height), frames = picture.format, picture.size, getattr(picture, "n_frames", 1)
