@@ -41,15 +41,15 @@ def enlarge_file(content: bytes, enlarge: Callable[[RgbImage], RgbImage]) -> byt
 
 def _check_header(content: bytes) -> None:
     """Refuse by what the head of the file says, before anything is decoded."""
-    Image.init()  # or Pillow does not know MPO and WebP by name
+    Image.init()  # or Pillow does not know WebP by name
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "MPO", "GIF", "WEBP")) as picture:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
             kind, (width, height), frames = picture.format, picture.size, getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise UserError(f"the picture is too large; send at most {_megapixels(MAX_PIXELS)}") from error
     except Exception as error:  # what Pillow's readers raise has no common class
         raise UserError("this is no picture file; send the bytes of a PNG or JPEG file") from error
-    if frames > 1 and kind != "MPO":
+    if frames > 1 and kind != "MPO":  # JPEG with previews in it
         raise UserError(f"the picture is animated ({frames} frames); send a still PNG or JPEG file")
     if kind not in ("PNG", "JPEG", "MPO"):
         raise UserError(f"the picture is a {kind} file; send a PNG or JPEG file")
