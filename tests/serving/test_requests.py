@@ -43,7 +43,9 @@ def test_png_and_jpeg_give_png(photograph, kind):
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
 def test_other_modes_are_read_as_rgb(mode):
-    picture = Image.fromarray(np.full((30, 40), 9, np.uint16)) if mode == "I;16" else Image.new(mode, (40, 30))
+    picture = Image.fromarray(np.full((30, 40), 9, np.uint16)) if mode == "I;16" else Image.new(mode, (40, 30), 255)
+    if mode == "RGBA":
+        picture.putalpha(255)
     assert enlarged(file_of(picture, "JPEG" if mode == "CMYK" else "PNG")).mode == "RGB"
 
 
@@ -54,6 +56,7 @@ def test_other_modes_are_read_as_rgb(mode):
         (b"a text", "this is no picture file"),
         (file_of(Image.new("RGB", (40, 40)), "TIFF"), "this is no picture file"),
         (file_of(Image.new("RGB", (40, 40)), "WEBP"), "the picture is a WEBP file"),
+        (file_of(Image.new("RGBA", (40, 40))), r"no picture that can be enlarged \(transparent\)"),
         (frames("GIF"), r"the picture is animated \(2 frames\)"),
         (frames("PNG"), r"the picture is animated \(2 frames\)"),
         (frames("WEBP"), r"the picture is animated \(2 frames\)"),
