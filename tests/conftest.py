@@ -35,6 +35,22 @@ def shared():
     return folder
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, driven by Playwright."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium, such as Debian's package chromium")
+    from playwright.sync_api import sync_playwright
+
+    # Without these flags it asks its maker's servers for updates all the time.
+    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=flags)
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -82,7 +82,7 @@ def test_what_is_kept_is_sent_by_a_later_process(store, tmp_path):
     report = tmp_path / "report.html"
     report.write_text("as it was")
     outbox = Outbox(store, tmp_path / "unsent")
-    outbox.put(Letter("run", "file", {"folder": "reports"}, str(report)))
+    outbox.put(Letter("run", "file", {}, str(report)))
     outbox.put(letters([1])[0])
     assert outbox.close() == 2
     report.write_text("as it became")

@@ -18,7 +18,7 @@ from sr_pipeline.tracking import EXPERIMENT, open_store
 _TAGS = ("recipe", "source", "precision", "perceptual_weights", "git_commit")
 _CURVES = {"train/validation_psnr_y": "validation PSNR-Y (dB)", "train/validation_lpips": "validation LPIPS"}
 _BARS = ("psnr_y", "ssim_y", "lpips")
-_SHEET = f"pictures/{HELD_OUT}/comparison.png"
+_SHEET = f"{HELD_OUT}_comparison.png"
 _WIDTH = 1800  # pixels of the picture
 
 
@@ -68,7 +68,7 @@ def _table(runs: dict[str, Any]) -> str:
         }
         for title, run in runs.items()
     }
-    parameters = pd.DataFrame({title: _parameters(run) for title, run in runs.items()}).fillna("–")
+    parameters = pd.DataFrame({title: run.data.params for title, run in runs.items()}).fillna("–")
     differing = parameters[parameters.nunique(axis=1) > 1].sort_index()
     parts = [pd.DataFrame(facts).to_string()]
     if len(differing):
@@ -80,12 +80,6 @@ def _table(runs: dict[str, Any]) -> str:
         )
         parts.append("metrics\n" + metrics.to_string(float_format="{:.4f}".format, na_rep="–"))
     return "\n\n".join(parts)
-
-
-def _parameters(run: Any) -> dict[str, str]:
-    """Parameters by name; those of the run's recipe without its name, so that recipes compare field by field."""
-    own = f"recipes.{run.data.params.get('recipe')}."
-    return {name.replace(own, "recipe: ", 1): value for name, value in run.data.params.items()}
 
 
 def _final_metrics(run: Any) -> dict[tuple[str, ...], float]:
@@ -169,7 +163,7 @@ def _sheet(client: Any, title: str, run: Any, scratch: Path) -> Image.Image | No
     """The details of a run's held-out photographs, under the run's name."""
     from matplotlib.figure import Figure
 
-    if not any(artifact.path == _SHEET for artifact in client.list_artifacts(run.info.run_id, f"pictures/{HELD_OUT}")):
+    if not any(artifact.path == _SHEET for artifact in client.list_artifacts(run.info.run_id)):
         return None
     sheet = Image.open(client.download_artifacts(run.info.run_id, _SHEET, str(scratch)))
     figure = Figure(figsize=(18, 18 * sheet.height / sheet.width + 0.5), layout="constrained")

@@ -86,7 +86,7 @@ class MlflowTracking:
         tracking.begin_run(
             self._project,
             self._parameters,
-            sorted(run_params.get("pipeline_names") or []),
+            _in_order(run_params.get("pipeline_names") or []),
             _training_id(pipeline, catalog),
             trains="mlflow_run" in pipeline.all_outputs(),
         )
@@ -100,21 +100,16 @@ class MlflowTracking:
         if location is None or "08_reporting" not in location.parts:
             return
         if location.is_dir():
-            tracking.log_folder(location, "pictures")
+            tracking.log_folder(location)
         elif location.is_file():
-            tracking.log_file(location, "pictures" if location.suffix == ".png" else "reports")
+            tracking.log_file(location)
 
     def _log_figures(self, dataset_name: str, data: Any) -> None:
         """Log metrics with the pictures they were measured on, once both are known."""
         if dataset_name in ("metrics", "evaluation"):
             self._figures[dataset_name] = data
         if dataset_name in self._figures and len(self._figures) == 2:
-            metrics, sets = self._figures["metrics"], self._figures["evaluation"]["sets"]
-            data_sets = {
-                name: tracking.DataSet(name, facts["sha256"], name, "evaluation") for name, facts in sets.items()
-            }
-            tracking.log_data_sets(list(data_sets.values()))
-            tracking.log_final_metrics(metrics, data_sets)
+            tracking.log_final_metrics(self._figures["metrics"], self._figures["evaluation"])
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -125,6 +120,14 @@ class MlflowTracking:
     def on_pipeline_error(self, error: Exception) -> None:
         """The run did not."""
         tracking.end_run("FAILED", error)
+
+
+def _in_order(names: list[str]) -> list[str]:
+    """Pipelines in the order in which data goes through them."""
+    from sr_pipeline.pipeline_registry import register_pipelines
+
+    order = list(register_pipelines())
+    return sorted(names, key=order.index)
 
 
 def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:

@@ -6,6 +6,7 @@ a slow store nor one that is down holds the work up.
 
 import logging
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -44,7 +45,7 @@ class _Open(NamedTuple):
 
     run: str
     outbox: Outbox
-    pictures: "tempfile.TemporaryDirectory[str]"
+    scratch: "tempfile.TemporaryDirectory[str]"  # files on their way
 
 
 class DataSet(NamedTuple):
@@ -123,9 +124,7 @@ def begin_run(
     global _open  # noqa: PLW0603  (MLflow's own active run is one a process, too)
     mlflow = set_up_store(project)
     mark_killed_runs(mlflow.MlflowClient())
-    flat = flatten(parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"}))
-    flat |= flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipes." + parameters.recipe)
-    logged = {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
+    logged = _described(parameters)
     repro = dvc_process()
     joined = _interrupted_run(mlflow, logged) if trains and parameters.train.resume else None
     if joined is None and repro:
@@ -182,7 +181,7 @@ def end_run(status: str, error: BaseException | None = None) -> None:
             kept,
             _UNSENT,
         )
-    opened.pictures.cleanup()
+    opened.scratch.cleanup()
     _end_active_run(status, tell_the_store=not kept)
 
 
@@ -209,25 +208,35 @@ def log_training_progress(metrics: dict[str, float], step: int, picture: "Image.
     named = {f"train/{name}": value for name, value in metrics.items()}
     _open.outbox.put(Letter(_open.run, "metrics", {"metrics": named, "step": step, "time": _now()}))
     if picture is not None:
-        file = Path(_open.pictures.name) / f"{step}.png"
+        file = Path(_open.scratch.name) / f"{step}.png"
         picture.save(file)
         content = {"key": "validation", "step": step, "time": _now()}
         _open.outbox.put(Letter(_open.run, "picture", content, str(file)))
 
 
-def log_final_metrics(metrics: Mapping[str, Any], data_sets: Mapping[str, DataSet] | None = None) -> None:
-    """Log nested metrics under names like ``val/srgan/psnr_y``; without a run, do nothing.
+def log_final_metrics(metrics: Mapping[str, Any], evaluation: Mapping[str, Any], model_id: str | None = None) -> None:
+    """Log what an evaluation measured, and on which pictures, under names like ``val/srgan/psnr_y``.
+
+    Without a run, do nothing.
 
     Args:
         metrics: ``{set: {method: {metric: value}}}``.
-        data_sets: what each set is, so that the store knows on which data a metric was measured.
+        evaluation: what the figures rest on.
+        model_id: of the logged model that the figures belong to, if there is one yet.
     """
     if _open is None:
         return
+    data_sets = {name: DataSet(name, facts["sha256"], name, "evaluation") for name, facts in evaluation["sets"].items()}
+    log_data_sets(list(data_sets.values()))
     for name, values in metrics.items():
-        content: dict[str, Any] = {"metrics": flatten({name: values}, separator="/"), "step": 0, "time": _now()}
-        if data_sets and name in data_sets:
-            content |= {"data_set": data_sets[name].name, "digest": data_sets[name].digest}
+        content = {
+            "metrics": flatten({name: values}, separator="/"),
+            "step": 0,
+            "time": _now(),
+            "model": model_id,
+            "data_set": data_sets[name].name,
+            "digest": data_sets[name].digest,
+        }
         _open.outbox.put(Letter(_open.run, "metrics", content))
 
 
@@ -238,17 +247,24 @@ def log_data_sets(data_sets: list[DataSet]) -> None:
             _open.outbox.put(Letter(_open.run, "data set", data_set._asdict()))
 
 
-def log_folder(path: Path, folder: str) -> None:
-    """Attach all files of a folder to the run; without a run, do nothing."""
+def log_folder(path: Path) -> None:
+    """Attach all files of a folder to the run, named after their way in it: ``val/errors.png`` as ``val_errors.png``.
+
+    They lie at the top, because only there the MLflow UI shows files of several runs side by side. Without a run, do
+    nothing.
+    """
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            log_file(file, "/".join([folder, *file.relative_to(path).parent.parts]))
+            log_file(file, "_".join(file.relative_to(path).parts))
 
 
-def log_file(path: Path, folder: str | None = None) -> None:
-    """Attach a file to the run; without a run, do nothing."""
-    if _open is not None:
-        _open.outbox.put(Letter(_open.run, "file", {"folder": folder}, str(path.resolve())))
+def log_file(path: Path, name: str | None = None) -> None:
+    """Attach a file to the run, under another name if one is given; without a run, do nothing."""
+    if _open is None:
+        return
+    if name is not None and name != path.name:
+        path = Path(shutil.copy(path, Path(_open.scratch.name) / name))
+    _open.outbox.put(Letter(_open.run, "file", {}, str(path.resolve())))
 
 
 def tag_run(tags: dict[str, str]) -> None:
@@ -292,6 +308,7 @@ def _send_metrics(client: Any, letter: Letter) -> None:
             value,
             content["time"],
             content["step"],
+            model_id=content.get("model"),
             dataset_name=content.get("data_set"),
             dataset_digest=content.get("digest"),
         )
@@ -333,7 +350,7 @@ _SENDERS = {
     "tags": _send_tags,
     "picture": _send_picture,
     "data set": _send_data_set,
-    "file": lambda client, letter: client.log_artifact(letter.run, letter.file, letter.content["folder"]),
+    "file": lambda client, letter: client.log_artifact(letter.run, letter.file),
     "end": lambda client, letter: client.set_terminated(letter.run, letter.content["status"], letter.content["time"]),
 }
 
@@ -369,6 +386,22 @@ def dvc_process() -> str | None:
         if any(Path(argument).name.startswith("dvc") for argument in parent.cmdline()[:2]):
             return f"{parent.pid}@{parent.create_time():.2f}"
     return None
+
+
+def _described(parameters: ProjectParameters) -> dict[str, str]:
+    """Parameters as the run shows them.
+
+    Those of the recipe are named ``recipe.…`` whichever it is, so that runs of different recipes compare field by
+    field; sources that the run does not use are left out.
+    """
+    content = parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"})
+    content["ingest"] = {
+        name: value
+        for name, value in content["ingest"].items()
+        if not isinstance(value, dict) or name == parameters.ingest.source
+    }
+    flat = flatten(content) | flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipe")
+    return {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
 
 
 def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | None, repro: str) -> str | None:

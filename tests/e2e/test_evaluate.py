@@ -86,7 +86,7 @@ def test_a_registered_model_is_measured_without_any_training(evaluated):
     model = evaluation_of(evaluated)["model"]
     assert model["source"] == "models:/sr-generator@champion"
     assert model["weights"]["srgan"] == evaluation["model"]["weights"]["srgan"]
-    assert model["training"]["recipes.sample.pretraining.steps"] == "4"
+    assert model["training"]["recipe.pretraining.steps"] == "4"
 
 
 def test_figures_of_another_model_are_never_registered(evaluated):

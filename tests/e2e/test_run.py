@@ -1,6 +1,7 @@
 """The whole chain on the embedded sample, with a tiny recipe, run as a user runs it."""
 
 import hashlib
+import io
 import json
 import subprocess
 
@@ -70,12 +71,16 @@ def test_pictures(finished):
 
 def test_the_run_is_tracked(run, client, finished):
     assert run.info.status == "FINISHED"
-    assert run.data.params["recipes.sample.pretraining.steps"] == "4"
+    assert run.data.params["recipe.pretraining.steps"] == "4"
     assert run.data.params["seed"] == "0"
     tags = run.data.tags
     assert tags["recipe"] == "sample"
     assert tags["perceptual_weights"] == "untrained"
     assert tags["precision"] in ("float32", "bfloat16")
+    assert tags["device"]
+    assert tags["source"] == "sample"
+    crops = json.loads(finished.path("data/06_models/mlflow_run.json").read_text())["training"]["crops_sha256"]
+    assert tags["crops_sha256"] == crops["train"]
     identity = json.loads(finished.path("data/06_models/mlflow_run.json").read_text())["training_id"]
     assert tags["training_id"] == identity
     metrics = json.loads(finished.path("data/08_reporting/metrics.json").read_text())
@@ -83,26 +88,33 @@ def test_the_run_is_tracked(run, client, finished):
     losses = client.get_metric_history(run.info.run_id, "train/pixel_loss")
     assert [point.step for point in losses] == [2, 4]
     assert [p.step for p in client.get_metric_history(run.info.run_id, "train/generator_loss")] == [6, 7]
-    pictures = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "pictures")}
-    assert pictures == {"pictures/contact_sheet.png", "pictures/samples.png", "pictures/val"}
-    sheets = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "pictures/val")}
-    assert sheets == {f"pictures/val/{name}.png" for name in ("best_and_worst", "comparison", "errors", "gains")}
-    reports = {artifact.path for artifact in client.list_artifacts(run.info.run_id, "reports")}
-    assert {f"reports/{name}" for name in ("metrics.json", "statistics.json", "report.html")} <= reports
+    attached = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    sheets = {f"val_{name}.png" for name in ("best_and_worst", "comparison", "errors", "gains")}
+    reports = {"report.html", "metrics.json", "statistics.json", "per_image.csv", "ingest_report.json", "history.csv"}
+    assert attached >= {"contact_sheet.png", "samples.png", *sheets, *reports}
+    assert client.list_artifacts(run.info.run_id, "images"), "the series of validation pictures"
 
 
-def test_the_generator_is_registered_and_works(finished, client):
+def test_the_generator_is_registered_and_works(finished, client, run):
     version = client.get_model_version_by_alias("sr-generator", "champion")
     assert int(version.version) == 1
+    assert version.tags["alias_reason"] == "champion: there was no champion"
+    for part in ("recipe `sample`", "untrained", "**Measured on val** (2 pictures", "SRGAN", "not for evidence"):
+        assert part.lower() in version.description.lower()
     mlflow.set_tracking_uri(f"sqlite:///{finished.folder}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/sr-generator@champion")
-    tensor = model.metadata.signature.inputs.inputs[0]
-    assert tensor.shape == (-1, -1, -1, 3)
-    assert model.input_example.shape == (1, 24, 24, 3)
-    sr = model.predict(model.input_example)
-    assert sr.shape == (1, 96, 96, 3)
+    assert model.metadata.signature.inputs.input_names() == ["image"]
+    answer = model.predict(model.input_example)
+    assert Image.open(io.BytesIO(answer["image"][0])).size == (96, 96)
+    # What was measured is known of the model, with the pictures it was measured on.
     logged = client.get_logged_model(model.metadata.model_id)
-    assert {m.key for m in logged.metrics} >= {"val/srgan/psnr_y", "val/bicubic/ssim_y"}
+    measured = {(metric.key, metric.dataset_name) for metric in logged.metrics}
+    assert measured >= {("val/srgan/psnr_y", "val"), ("val/bicubic/ssim_y", "val")}
+    evaluation = json.loads(finished.path("data/08_reporting/evaluation.json").read_text())
+    digests = {data.dataset.name: data.dataset.digest for data in run.inputs.dataset_inputs}
+    assert evaluation["sets"]["val"]["sha256"].startswith(digests["val"])
+    assert {metric.dataset_digest for metric in logged.metrics} == {digests["val"]}
+    assert set(digests) == {"crops train", "crops val", "val"}
 
 
 def test_evaluate_alone_measures_the_present_generator_again(finished, client):

@@ -3,9 +3,6 @@
 import base64
 import io
 import json
-import socket
-import subprocess
-import time
 import urllib.error
 import urllib.request
 import zlib
@@ -18,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import REPOSITORY
+from tests.servers import free_port, running
 
 URI = "models:/sr-generator@champion"
 # Runs at the start of every Python below it on PYTHONPATH: this repository is not importable.
@@ -31,39 +29,17 @@ def server(finished, tmp_path_factory):
     """Address of a running server, and its process."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "sitecustomize.py").write_text(WITHOUT_REPOSITORY)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{free_port()}"
     environment = finished.environment() | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{finished.folder}/mlflow.db",
         "PYTHONPATH": str(folder),
     }
-    command = ["models", "serve", "-m", URI, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            finished.command("mlflow", *command), cwd=folder, env=environment, stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 240
-        while not answers(f"{address}/ping"):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < until, (folder / "log").read_text()
-            time.sleep(0.5)
+    host, port = address.removeprefix("http://").split(":")
+    command = ["models", "serve", "-m", URI, "--env-manager", "local", "-h", host, "-p", port]
+    with running(
+        finished.command("mlflow", *command), f"{address}/ping", folder / "log", cwd=folder, env=environment
+    ) as process:
         yield address, process
-    finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
-        process.wait()
-
-
-def answers(address):
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 def ask(server, body):

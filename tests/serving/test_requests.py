@@ -1,5 +1,6 @@
 """What the served model takes and what it refuses."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -80,7 +81,5 @@ def test_damaged_files_are_enlarged_or_refused(data, kind):
     for place, value in data.draw(st.lists(places, min_size=1, max_size=20)):
         content[place] = value
     content = content[: data.draw(st.integers(0, len(content)))]
-    try:
-        Image.open(io.BytesIO(enlarge_file(bytes(content), twice))).load()
-    except UserError as error:
-        assert "\n" not in str(error)
+    with contextlib.suppress(UserError):
+        enlarged(bytes(content)).load()

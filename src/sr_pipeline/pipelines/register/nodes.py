@@ -19,7 +19,7 @@ from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import RegisterParameters
 from sr_pipeline.registry import ARTIFACT, give_alias, judge, merit_of
 from sr_pipeline.serving import model_card
-from sr_pipeline.tracking import TRAINING_ID, flatten
+from sr_pipeline.tracking import TRAINING_ID, flatten, log_final_metrics
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def register_generator(
     flat = flatten(metrics, separator="/")
     merit = merit_of(parameters.metric, flat, evaluation)
     info = _log_model(generators["srgan"], images, parameters.model_name)
-    mlflow.log_metrics(flat, model_id=info.model_id)
+    log_final_metrics(metrics, evaluation, info.model_id)
     client, version = mlflow.MlflowClient(), str(info.registered_model_version)
     for key, tag in {**merit.tags(), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
         client.set_model_version_tag(parameters.model_name, version, key, tag)

@@ -1,0 +1,56 @@
+"""Real servers on 127.0.0.1, started and stopped by tests."""
+
+import contextlib
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def start(command: list[str], address: str, log: Path, **options) -> subprocess.Popen:
+    """Start a server and wait until ``address`` answers."""
+    with log.open("a") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, **options)
+    until = time.monotonic() + 240
+    while not answers(address):
+        if process.poll() is not None or time.monotonic() > until:
+            stop(process)
+            raise AssertionError(log.read_text())
+        time.sleep(0.3)
+    return process
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Kill a server and its workers."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    process.kill()
+    process.wait()
+
+
+@contextlib.contextmanager
+def running(command: list[str], address: str, log: Path, **options) -> Iterator[subprocess.Popen]:
+    process = start(command, address, log, **options)
+    try:
+        yield process
+    finally:
+        stop(process)
