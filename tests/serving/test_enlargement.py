@@ -1,5 +1,6 @@
 """From file to file, with nearest neighbours in the network's place."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -177,11 +178,9 @@ def test_damaged_files_are_enlarged_whole_or_refused(tmp_path_factory, data, kin
         content[place] = value
     source, target = folder / "a", folder / "b.png"
     source.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    try:
+    with contextlib.suppress(UserError):
         enlarge_file(source, target, nearest, Options(), print_nothing)
-    except UserError as error:
-        assert "\n" not in str(error)
-        assert not target.exists()
-    else:
+    if target.exists():
         Image.open(target).load()
-    assert {path.name for path in folder.iterdir()} <= {"a", "b.png"}
+    left = {path.name for path in folder.iterdir()}
+    assert left in ({"a"}, {"a", "b.png"})
