@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -58,6 +58,79 @@ def promote(version: str | None, rollback: bool, model_name: str) -> None:
     click.echo(
         registry.roll_back(client, model_name) if version is None else registry.promote(client, model_name, version)
     )
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="PICTURE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for the results, or the file for a single one. [default: beside the picture, with _x4 in its name]",
+)
+@click.option(
+    "--model",
+    default="champion",
+    show_default=True,
+    help="A .keras file, or an alias or version of the registered model, which this project folder or "
+    "MLFLOW_TRACKING_URI holds.",
+)
+@click.option("--match-histogram", is_flag=True, help="Give the result the colours' histograms of the picture.")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["png", "jpeg", "webp", "tiff", "avif"]),
+    help="Of the results. [default: the picture's own, or PNG where that is not written]",
+)
+@click.option(
+    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG, WebP and AVIF results."
+)
+@click.option(
+    "--tile", type=click.IntRange(1), help="Edge in pixels of what is computed at once; less takes less memory."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "tensorflow", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="What computes; auto is what is fastest here.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
+def upscale(
+    inputs: tuple[str, ...],
+    output: Path | None,
+    model: str,
+    format_name: str | None,
+    tile: int | None,
+    engine: str,
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Enlarge pictures by 4: files, folders with all pictures below, or patterns such as "*.jpg".
+
+    Gray stays gray, transparency stays, 16 bits stay 16 bits; colour profile and EXIF come along. One picture that
+    cannot be enlarged is told of, and the others are done; the exit code is then 1.
+    """
+    from sr_pipeline.serving.batch import Batch, enlarge_all
+    from sr_pipeline.serving.enlargement import Options
+    from sr_pipeline.serving.jobs import plan
+    from sr_pipeline.serving.models import open_model
+
+    jobs = plan(list(inputs), output, format_name)
+    batch = Batch(jobs, Options(**options), as_json=as_json)
+    sys.exit(0 if enlarge_all(batch, lambda: open_model(model, engine, tile)) else 1)
+
+
+@cli.command()
+@click.option("--model", default="champion", show_default=True, help="The model that is offered first, as of upscale.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
+@click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
+def app(model: str, port: int, open_browser: bool) -> None:  # noqa: FBT001
+    """Enlarge pictures in the browser: a page on this machine, for this machine alone."""
+    from sr_pipeline.serving.web import serve
+
+    serve(model, port, open_browser=open_browser)
 
 
 def main() -> NoReturn:

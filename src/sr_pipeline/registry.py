@@ -131,15 +131,24 @@ def load_registered_generator(uri: str) -> Any:
     Raises:
         UserError: if this store has none.
     """
-    import mlflow
-
     from sr_pipeline.datasets.keras_generators import load_keras_model
+
+    return load_keras_model(registered_generator_file(uri))
+
+
+def registered_generator_file(uri: str) -> Path:
+    """The ``.keras`` file of a registered model, fetched from the store if it lies elsewhere.
+
+    Raises:
+        UserError: if this store has none.
+    """
+    import mlflow
 
     try:
         folder = Path(mlflow.artifacts.download_artifacts(f"{uri.rstrip('/')}/artifacts"))
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise _not_in_registry(uri, error) from error
-    return load_keras_model(folder / f"{ARTIFACT}.keras")
+    return folder / f"{ARTIFACT}.keras"
 
 
 def registered_model_facts(uri: str) -> dict[str, Any]:
@@ -165,7 +174,7 @@ def _not_in_registry(uri: str, error: Exception) -> UserError:
 
     reason = str(error).partition("\n")[0]
     return UserError(
-        f"evaluate.model={uri} cannot be loaded from {mlflow.get_tracking_uri()} ({reason}); name a registered model "
+        f"the model {uri} cannot be loaded from {mlflow.get_tracking_uri()} ({reason}); name a registered model "
         "such as models:/sr-generator@champion, or a .keras file"
     )
 
