@@ -104,7 +104,7 @@ def upscale(
     format_name: str | None,
     tile: int | None,
     engine: str,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Enlarge pictures by 4: files, folders with all pictures below, or patterns such as "*.jpg".
@@ -126,7 +126,7 @@ def upscale(
 @click.option("--model", default="champion", show_default=True, help="The model that is offered first, as of upscale.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
-def app(model: str, port: int, open_browser: bool) -> None:  # noqa: FBT001
+def app(model: str, port: int, open_browser: bool) -> None:
     """Enlarge pictures in the browser: a page on this machine, for this machine alone."""
     from sr_pipeline.serving.web import serve
 

@@ -251,7 +251,7 @@ def create_app(models: Models) -> FastAPI:
         return models.listed()
 
     @app.post("/api/jobs")
-    async def start(request: Request, name: str = "picture.png", model: str = "", match: bool = False) -> JSONResponse:  # noqa: FBT001, FBT002  (of the address)
+    async def start(request: Request, name: str = "picture.png", model: str = "", match: bool = False) -> JSONResponse:
         content = b""
         async for part in request.stream():
             content += part
