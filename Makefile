@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-slow check bench ui setup clean
+.PHONY: run test test-slow check bench docs ui setup clean
 
 run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
@@ -23,8 +23,15 @@ check: $(READY)  ## format, lint, import rules, types
 bench: $(READY)  ## speed of this machine and of the training steps, as bench.json
 	$(BIN)/python -m benchmarks.run
 
+docs: $(READY)  ## the site of docs/, in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html, or see it change as you write: $(BIN)/python -m mkdocs serve"
+
 ui: $(READY)  ## the MLflow UI on this project's runs, at http://127.0.0.1:5000
-	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	@case "$$MLFLOW_TRACKING_URI" in \
+	  http*) echo "runs are tracked by a server, which shows them at $$MLFLOW_TRACKING_URI" ;; \
+	  *) $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" ;; \
+	esac
 
 setup: $(READY)
 
@@ -38,5 +45,5 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:  ## remove what runs wrote; .venv stays
-	rm -rf mlflow.db mlartifacts bench.json build
+	rm -rf mlflow.db mlartifacts bench.json build site
 	git clean -fdXq data

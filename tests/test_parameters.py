@@ -50,7 +50,6 @@ def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
     ("name", "value", "message"),
     [
         ("recipe", "smaple", "recipe 'smaple' is unknown; did you mean 'sample'?"),
-        ("recipe", "zzz", "recipe 'zzz' is unknown; choose one of: ledig2017, progressive, sample, seed, wgan_gp"),
         ("recpie", "seed", "parameter 'recpie' is unknown; did you mean 'recipe'?"),
         ("train.precison", "auto", "parameter 'train.precison' is unknown; did you mean 'train.precision'?"),
         (
@@ -66,9 +65,9 @@ def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
         ),
         ("seed", -1, "parameter 'seed' is -1: input should be greater than or equal to 0"),
         (
-            "ingest.source",
-            "flickr",
-            "parameter 'ingest.source' is 'flickr': input should be 'sample', 'coco' or 'folder'",
+            "train.precision",
+            "int8",
+            "parameter 'train.precision' is 'int8': input should be 'auto', 'float32', 'bfloat16' or 'float16'",
         ),
         ("materialize.crop_size", 50, "parameter 'materialize.crop_size' is 50: input should be a multiple of 4"),
     ],
@@ -77,6 +76,12 @@ def test_bad_parameters_give_one_clear_line(base, name, value, message):
     with pytest.raises(UserError) as caught:
         check_parameters(set_at(base, name, value))
     assert str(caught.value) == message
+
+
+def test_an_unknown_recipe_is_told_of_all_there_are(base):
+    with pytest.raises(UserError) as caught:
+        check_parameters(set_at(base, "recipe", "zzz"))
+    assert str(caught.value) == f"recipe 'zzz' is unknown; choose one of: {', '.join(sorted(base['recipes']))}"
 
 
 def test_a_missing_parameter(base):
@@ -126,7 +131,7 @@ def test_parts_of_a_recipe_have_to_fit(base, name, value, message):
 
 def test_the_recipes_of_the_design(base):
     recipes = check_parameters(base).recipes
-    assert set(recipes) == {"seed", "ledig2017", "wgan_gp", "progressive", "sample"}
+    assert set(recipes) >= {"seed", "ledig2017", "wgan_gp", "progressive", "sample"}
     ledig = recipes["ledig2017"]
     assert (ledig.pretraining.learning_rate.initial, ledig.adversarial.steps) == (1e-4, 200_000)
     assert (ledig.discriminator.dense, ledig.generator.upsampling) == (1024, "subpixel")

@@ -1,5 +1,6 @@
 import gc
 import weakref
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sr_pipeline.evaluation.measuring import (
     chosen_metrics,
     measure_pictures,
 )
-from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.evaluation.parameters import EvaluateParameters, Metric
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.evaluation.sheets import LABELS
 from sr_pipeline.imaging.metrics import METRICS
@@ -26,6 +27,7 @@ NONE, UNTRAINED = LpipsParameters(), PerceptualParameters(weights="untrained")
 
 def test_every_metric_has_a_direction_a_label_and_a_way():
     assert list(LABELS) == list(HIGHER_IS_BETTER)
+    assert list(get_args(Metric)) == list(HIGHER_IS_BETTER)
     assert set(METRICS) | {"lpips", "vgg_distance"} == set(HIGHER_IS_BETTER)
 
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from sr_pipeline.datasets.keras_generators import save_keras_model
@@ -12,6 +13,7 @@ from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
 from sr_pipeline.pipelines.evaluate import nodes
+from tests.conftest import REPOSITORY
 
 NO_NETWORKS = (LpipsParameters(), PerceptualParameters(weights="untrained"))
 BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48, resamples=100)
@@ -133,3 +135,22 @@ def test_super_resolution_is_of_the_reduced_picture(listed):
     for picture in pictures_of(listed):
         expected = enlarge(picture.low_resolution(), 4, "nearest")
         assert np.array_equal(np.asarray(saved[f"val/srgan/{picture.image}"]()), expected)
+
+
+def test_names_of_pictures_stay_names_on_disk(tmp_path):
+    """COCO 2017 calls its pictures 000000000139."""
+    from kedro.io import AbstractDataset
+
+    catalog = yaml.safe_load((REPOSITORY / "conf/base/catalog_evaluate.yml").read_text())
+    dataset = AbstractDataset.from_config("per_image", catalog["per_image"] | {"filepath": str(tmp_path / "table.csv")})
+    table = pd.DataFrame(
+        {
+            "set": ["14", "14"],
+            "image": ["000000000139", "NA"],
+            "method": "srgan",
+            "lpips": [0.5, np.nan],
+            "psnr_y": np.inf,
+        }
+    )
+    dataset.save(table)
+    pd.testing.assert_frame_equal(dataset.load(), table)

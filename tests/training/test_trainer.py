@@ -137,9 +137,10 @@ def test_the_average_follows_the_weights(features, batch):
     assert trainer.resulting_generator is trainer.average
 
 
-def test_progressive_training_goes_from_half_to_full_resolution(features, batch, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_progressive_training_goes_from_half_to_full_resolution(features, batch, monkeypatch, precision):
     recipe = variant(growth={"steps": 2, "fade_steps": 2}, adversarial={"steps": 3})
-    trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3)
+    trainer = Trainer(recipe, features, crop_size=48, precision=precision, seed=3)
     upper = trainer.generator.get_layer("double2_conv").get_weights()[0]
     lower = trainer.generator.get_layer("head_conv").get_weights()[0]
     step = trainer.growth_step()

@@ -39,7 +39,9 @@ class Growth:
         doubled = generator.get_layer(_DOUBLED).output
         halved = discriminator.get_layer(_HALVED).output
         self.to_rgb = _one_by_one(doubled.shape[-1], 3, "tanh", style, "to_rgb")
-        self.from_rgb = _one_by_one(3, halved.shape[-1], keras.layers.LeakyReLU(0.2), style, "from_rgb")
+        self.from_rgb = _one_by_one(
+            3, halved.shape[-1], keras.layers.LeakyReLU(0.2, dtype=style.dtype), style, "from_rgb"
+        )
         self.half_generator = keras.Model(generator.input, self.to_rgb(doubled), name="half_generator")
         self.both_generators = keras.Model(
             generator.input, [generator.output, self.half_generator.output], name="both_generators"
