@@ -90,10 +90,10 @@ def promote(version: str | None, rollback: bool, model_name: str) -> None:
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "tensorflow", "onnx"]),
+    type=click.Choice(["auto", "bfloat16", "float32", "onnx"]),
     default="auto",
     show_default=True,
-    help="What computes; auto is what is fastest here.",
+    help="What computes: TensorFlow in one of two precisions, or ONNX Runtime; auto is what is done first here.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
@@ -119,7 +119,7 @@ def upscale(
 
     jobs = plan(list(inputs), output, format_name)
     batch = Batch(jobs, Options(**options), as_json=as_json)
-    sys.exit(0 if enlarge_all(batch, lambda: open_model(model, engine, tile)) else 1)
+    sys.exit(0 if enlarge_all(batch, lambda pixels: open_model(model, engine, tile, pixels)) else 1)
 
 
 @cli.command()

@@ -25,8 +25,8 @@ _ROWS = 256  # of a picture that are handled at once where it is gone through as
 class Upscale(Protocol):
     """Enlarges pixels by ``SCALE`` into an array, tile by tile."""
 
-    def __call__(self, pixels: Pixels, out: Any, progress: Progress) -> None:
-        """(h, w, 3) to ``out`` of (4h, 4w, 3), both uint8 or both uint16."""
+    def __call__(self, image: Pixels, output: Any, progress: Progress) -> Any:
+        """(h, w, 3) to ``output`` of (4h, 4w, 3), both uint8 or both uint16."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def enlarge(
 
     colour = picture.colour if picture.alpha is None else _spread_under(picture.colour, picture.alpha)
     if colour.ndim == 2:
-        upscale(_as_rgb(colour), _GrayChannel(pixels, 0), told(0))
+        upscale(_as_rgb(colour), _GrayChannel(pixels[..., 0]), told(0))
     else:
         upscale(colour, pixels[..., :3], told(0))
     if match_histogram:
         for channel in range(1 if colour.ndim == 2 else 3):
             _match_channel(pixels[..., channel], colour if colour.ndim == 2 else colour[..., channel])
     if picture.alpha is not None:
-        upscale(_as_rgb(picture.alpha), _GrayChannel(pixels, pixels.shape[2] - 1), told(1))
+        upscale(_as_rgb(picture.alpha), _GrayChannel(pixels[..., -1]), told(1))
 
 
 def _as_rgb(gray: Pixels) -> Pixels:
@@ -109,12 +109,15 @@ def _as_rgb(gray: Pixels) -> Pixels:
 
 
 class _GrayChannel:
-    """One channel of an array that takes RGB and keeps its luma."""
+    """An array (h, w) that takes RGB as one of (h, w, 3) would, and keeps its luma."""
 
-    def __init__(self, pixels: Pixels, channel: int) -> None:
-        self._channel = pixels[..., channel]
-        self.dtype = pixels.dtype
-        self.shape = (*self._channel.shape, 3)
+    def __init__(self, channel: Pixels) -> None:
+        self._channel = channel
+        self.dtype = channel.dtype
+        self.shape = (*channel.shape, 3)
+
+    def __getitem__(self, window: Any) -> "_GrayChannel":
+        return _GrayChannel(self._channel[window])
 
     def __setitem__(self, window: Any, rgb: Pixels) -> None:
         self._channel[window] = np.rint(rgb.astype(np.float32) @ _LUMA).astype(self.dtype)

@@ -15,14 +15,15 @@ REGISTERED = "sr-generator"
 DEFAULT = "champion"
 
 
-def open_model(name: str, engine: str = "auto", tile: int | None = None) -> "Upscale":
+def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels: int | None = None) -> "Upscale":
     """A generator, ready to enlarge.
 
     Args:
         name: a ``.keras`` file; an alias or a version of the registered model, such as ``champion`` or ``3``; or any
             registered model as ``models:/…``.
-        engine: what computes: auto, tensorflow or onnx.
+        engine: what computes: see ``upscaler.ENGINES``.
         tile: edge in pixels of what is computed at once; None: what is fastest here.
+        pixels: how many are to be enlarged, if that is known: few are not worth the start of a large library.
 
     Raises:
         UserError: if there is no such model.
@@ -31,7 +32,7 @@ def open_model(name: str, engine: str = "auto", tile: int | None = None) -> "Ups
     from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
     file = Path(name) if _is_file(name) else _registered_file(name)
-    return Upscaler(choose_engine(read_folded(file), engine), **({} if tile is None else {"tile": tile}))
+    return Upscaler(choose_engine(read_folded(file), engine, pixels), tile)
 
 
 def _is_file(name: str) -> bool:
