@@ -213,7 +213,7 @@ def _reporter(job: Job) -> Callable[[int, int], None]:
 
 def _sentence(error: UserError) -> str:
     text = " ".join(str(error).split())
-    return f"This picture {text}." if not text[:1].isupper() else text
+    return f"This file {text}." if not text[:1].isupper() else text
 
 
 def create_app(models: Models) -> FastAPI:

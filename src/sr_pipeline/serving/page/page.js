@@ -5,7 +5,7 @@ const [form, drop, file, model, match, message, progress, result] =
 const [view, before, after, line, split, zoom] = ["view", "before", "after", "line", "split", "zoom"].map($);
 
 let chosen = null;  // the picture, to enlarge it again with other settings
-let job = null;  // the one that is shown or worked on
+let job = null;  // number of the one that is shown or worked on; a symbol of its own as long as it has none
 let place = { scale: 1, x: 0, y: 0, fit: 1 };  // of the enlarged picture in the view, in its pixels
 
 function say(text, isError = false) {
@@ -26,22 +26,27 @@ async function ask(address, options) {
   return answer(response);
 }
 
+function leave(number) {
+  if (typeof number === "string") fetch(`api/jobs/${number}`, { method: "DELETE", keepalive: true });
+}
+
 async function enlarge(picture) {
   chosen = picture;
-  if (job) fetch(`api/jobs/${job}`, { method: "DELETE" });
+  leave(job);
   const mine = job = Symbol("not known yet");
   result.hidden = true;
   progress.hidden = false;
   progress.removeAttribute("value");
   say(`Sending ${picture.name || "the picture"} …`);
+  let number = null;
   try {
     const query = new URLSearchParams({ name: picture.name || "picture.png", model: model.value, match: match.checked });
     const told = await ask(`api/jobs?${query}`, { method: "POST", body: picture });
-    if (job !== mine) { fetch(`api/jobs/${told.id}`, { method: "DELETE" }); return; }
-    job = told.id;
+    if (job !== mine) { leave(told.id); return; }
+    job = number = told.id;
     await follow(told);
   } catch (error) {
-    if (job !== mine && typeof job === "symbol") return;
+    if (job !== mine && job !== number) return;  // another picture has taken its place
     progress.hidden = true;
     say(error.message, true);
   }
@@ -77,6 +82,7 @@ async function show(told) {
   say("Done.");
   result.hidden = false;
   fit();
+  result.scrollIntoView({ block: "nearest" });
 }
 
 function draw() {
@@ -91,6 +97,7 @@ function draw() {
 }
 
 function fit() {
+  view.style.height = `${Math.min(0.7 * innerHeight, view.clientWidth * after.offsetHeight / after.offsetWidth)}px`;
   const scale = Math.min(view.clientWidth / after.offsetWidth, view.clientHeight / after.offsetHeight);
   place = { scale, fit: scale, x: (view.clientWidth - scale * after.offsetWidth) / 2,
     y: (view.clientHeight - scale * after.offsetHeight) / 2 };
@@ -166,6 +173,6 @@ $("in").addEventListener("click", () => zoomBy(1.5));
 $("out").addEventListener("click", () => zoomBy(1 / 1.5));
 $("fit").addEventListener("click", fit);
 window.addEventListener("resize", () => { if (!result.hidden) fit(); });
-window.addEventListener("pagehide", () => { if (typeof job === "string") fetch(`api/jobs/${job}`, { method: "DELETE", keepalive: true }); });
+window.addEventListener("pagehide", () => leave(job));
 keepDragging();
 start();

@@ -1,0 +1,165 @@
+"""The page, in a real browser."""
+
+import io
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.servers import free_port, running
+
+
+@pytest.fixture(scope="module")
+def app(finished, tmp_path_factory):
+    """Address, and the folder in which it may write."""
+    scratch = tmp_path_factory.mktemp("app")
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = ["app", "--port", str(port), "--no-open"]
+    with running(
+        finished.command("sr-pipeline", *command),
+        address,
+        scratch / "log",
+        cwd=finished.folder,
+        env=finished.environment() | {"TMPDIR": str(scratch)},
+    ) as process:
+        yield address, scratch
+        process.terminate()
+        process.wait(timeout=60)
+    assert [path.name for path in scratch.iterdir()] == ["log"], "it cleans up"
+
+
+@pytest.fixture
+def page(browser, app):
+    page = browser.new_page(viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    page.set_default_timeout(120_000)
+    page.errors, page.requested = [], []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.goto(app[0])
+    yield page
+    assert page.errors == []
+    assert all(url.startswith((app[0], "blob:")) for url in page.requested), "nothing comes from elsewhere"
+    page.close()
+
+
+@pytest.fixture
+def picture(tmp_path, photograph):
+    path = tmp_path / "my cat – ü.png"
+    Image.fromarray(photograph).resize((60, 40)).save(path)
+    return path
+
+
+def send(app, content, **query):
+    request = urllib.request.Request(f"{app[0]}/api/jobs?{urllib.parse.urlencode(query)}", content)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_a_picture_is_enlarged_compared_and_downloaded(page, picture, finished, tmp_path):
+    page.set_input_files("#file", picture)
+    page.locator("#result").wait_for(state="visible")
+    assert "60 × 40 → 240 × 160 pixels" in page.inner_text("#facts")
+    sizes = "[...document.querySelectorAll('#view img')].map(i => [i.naturalWidth, i.naturalHeight])"
+    assert page.evaluate(sizes) == [[240, 160], [60, 40]]
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "my cat – ü_x4.png"
+    download.value.save_as(tmp_path / "got.png")
+    finished.run("sr-pipeline", "upscale", str(picture), "-o", str(tmp_path / "same.png"))
+    same, got = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("same.png", "got.png"))
+    assert np.abs(same - got).mean() < 1  # the engine may be another, and compute less exactly
+
+
+def test_the_slider_follows_keyboard_and_pointer(page, picture):
+    page.set_input_files("#file", picture)
+    page.locator("#result").wait_for(state="visible")
+    shown = "document.querySelector('#before').style.clipPath"
+    page.focus("#split")
+    before = page.evaluate(shown)
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    assert page.input_value("#split") == "60"
+    assert page.evaluate(shown) != before
+    box = page.locator("#view").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2)
+    page.mouse.up()
+    assert page.input_value("#split") == "20"
+    zoom = page.inner_text("#zoom")
+    page.focus("#in")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#zoom") != zoom
+    page.click("#fit")
+    assert page.inner_text("#zoom") == zoom
+
+
+def test_other_settings_enlarge_it_again(page, picture):
+    page.set_input_files("#file", picture)
+    page.locator("#result").wait_for(state="visible")
+    first = page.get_attribute("#after", "src")
+    assert "champion" in page.inner_text("#model")
+    page.check("#match")
+    page.wait_for_function("first => document.querySelector('#after').getAttribute('src') !== first", arg=first)
+    page.get_by_text("Done.").wait_for()
+
+
+def test_on_a_phone(browser, app, picture):
+    page = browser.new_page(viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True)
+    page.goto(app[0])
+    page.set_input_files("#file", picture)
+    page.locator("#result").wait_for(state="visible", timeout=120_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    buttons = "[...document.querySelectorAll('button, .button, select')].map(e => e.getBoundingClientRect().height)"
+    assert min(page.evaluate(buttons)) >= 38  # a finger's
+    page.close()
+
+
+def test_wrong_files_are_told_in_a_sentence(page, tmp_path, picture):
+    (tmp_path / "notes.jpg").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "notes.jpg")
+    page.locator("#message.error").wait_for()
+    assert page.inner_text("#message") == "This file is no picture that can be read."
+    Image.new("1", (3000, 2000)).save(tmp_path / "huge.png")
+    page.set_input_files("#file", tmp_path / "huge.png")
+    page.get_by_text("This file is too large (3000x2000)").wait_for()
+    page.set_input_files("#file", picture)  # and it goes on
+    page.locator("#result").wait_for(state="visible")
+
+
+def test_limits(app):
+    assert send(app, b"", name="a.png") == (400, {"detail": "The file is empty."})
+    status, answer = send(app, bytes(41_000_000), name="a.png")
+    assert (status, answer["detail"]) == (413, "The file is too large; at most 40 MB are taken.")
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "PNG")
+    status, answer = send(app, buffer.getvalue(), name="../../a.png", model="/etc/passwd")
+    assert status == 202
+    with urllib.request.urlopen(f"{app[0]}/api/jobs/{answer['id']}") as told:
+        assert json.loads(told.read())["name"] == "a_x4.png"
+    # Another site could reach it by a name that leads to this machine.
+    request = urllib.request.Request(f"{app[0]}/api/models", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request)
+
+
+def test_a_full_queue_sends_away(app):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)).save(buffer, "PNG")
+    answers = [send(app, buffer.getvalue(), name="a.png") for _ in range(12)]
+    refused = [answer for status, answer in answers if status == 503]
+    assert refused, answers
+    assert "try again in a minute" in refused[0]["detail"]
+    for status, answer in answers:
+        if status == 202:
+            urllib.request.urlopen(
+                urllib.request.Request(f"{app[0]}/api/jobs/{answer['id']}", method="DELETE"), timeout=60
+            )
