@@ -1,5 +1,6 @@
 """The console script ``sr-pipeline``. Commands import what they need when they run, so that ``--help`` is quick."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -119,7 +120,12 @@ def upscale(
 
     jobs = plan(list(inputs), output, format_name)
     batch = Batch(jobs, Options(**options), as_json=as_json)
-    sys.exit(0 if enlarge_all(batch, lambda pixels: open_model(model, engine, tile, pixels)) else 1)
+    try:
+        done = enlarge_all(batch, lambda pixels: open_model(model, engine, tile, pixels))
+    except KeyboardInterrupt:
+        click.echo("Interrupted; results that were told of are whole, and nothing else was written", err=True)
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(0 if done else 1)
 
 
 @cli.command()

@@ -7,7 +7,6 @@ the results stay the same but for rounding. NumPy only: the command line starts 
 import hashlib
 import io
 import json
-import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,9 @@
 """The generators that pictures can be enlarged with, by name."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +36,22 @@ def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels:
     from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
     file = Path(name) if _is_file(name) else _registered_file(name)
-    return Upscaler(choose_engine(read_folded(file), engine, pixels), tile)
+    with _no_start_up_lines():
+        return Upscaler(choose_engine(read_folded(file), engine, pixels), tile)
+
+
+@contextmanager
+def _no_start_up_lines() -> Iterator[None]:
+    """Keep back what TensorFlow's C++ tells of itself at its start, which no setting silences."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _is_file(name: str) -> bool:

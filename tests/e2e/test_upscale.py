@@ -1,0 +1,158 @@
+"""`sr-pipeline upscale`, as a person types it."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MODEL = ("--model", "data/06_models/generator.keras", "--engine", "float32")
+
+
+@pytest.fixture
+def here(tmp_path, photograph):
+    """A folder with pictures of several kinds."""
+    cat = Image.fromarray(photograph)
+    cat.resize((45, 30)).save(tmp_path / "cat.jpg", quality=95)
+    cat.resize((30, 20)).convert("L").save(tmp_path / "gräu picture.png")
+    cat.resize((30, 20)).save(tmp_path / "-dash.png")
+    (tmp_path / "notes.png").write_text("no picture")
+    return tmp_path
+
+
+def command(finished, *arguments):
+    model = str(finished.path(MODEL[1]))
+    return finished.command("sr-pipeline", "upscale", "--model", model, *MODEL[2:], *arguments)
+
+
+def upscale(finished, here, *arguments):
+    return subprocess.run(
+        command(finished, *arguments),
+        cwd=here,
+        env=finished.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_one_bad_file_among_many(finished, here):
+    before = names(here)
+    done = upscale(finished, here, "*.jpg", "gräu picture.png", "notes.png", "missing.png", "--", "-dash.png")
+    assert done.returncode == 1
+    assert names(here) - before == {"cat_x4.jpg", "gräu picture_x4.png", "-dash_x4.png"}
+    assert Image.open(here / "cat_x4.jpg").size == (180, 120)
+    assert Image.open(here / "gräu picture_x4.png").mode == "L"
+    assert "cat.jpg -> cat_x4.jpg (180x120, " in done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert errors == ["Error: notes.png is no picture that can be read", "Error: missing.png does not exist"]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_result_is_the_generators(finished, here):
+    from sr_pipeline.datasets.keras_generators import load_keras_model
+    from sr_pipeline.networks.inference import SuperResolver
+
+    done = upscale(finished, here, "gräu picture.png", "cat.jpg", "--format", "png", "-o", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [(result["output"], result["width"]) for result in told] == [
+        ("out/gräu picture.png", 120),
+        ("out/cat.png", 180),
+    ]
+    resolver = SuperResolver(load_keras_model(finished.path("data/06_models/generator.keras")), 256)
+    expected = resolver(np.asarray(Image.open(here / "cat.jpg")))
+    assert np.abs(np.asarray(Image.open(here / "out/cat.png")).astype(int) - expected).max() <= 1
+    again = upscale(finished, here, "cat.jpg", "--format", "png", "-o", "out")
+    assert again.returncode == 1
+    assert (
+        "Error: cat.jpg is not enlarged: out/cat.png is there already (add --overwrite to replace it)" in again.stderr
+    )
+    matched = upscale(finished, here, "cat.jpg", "--format", "png", "-o", "out", "--overwrite", "--match-histogram")
+    assert matched.returncode == 0
+    assert not np.array_equal(np.asarray(Image.open(here / "out/cat.png")), expected)
+
+
+def test_the_champion_is_found_in_the_project(finished, here):
+    done = finished.run("sr-pipeline", "upscale", str(here / "cat.jpg"), "-o", str(here / "champion.png"))
+    assert Image.open(here / "champion.png").size == (180, 120), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("cat.jpg",), "--model champion is looked up in the MLflow registry, but there is no MLflow store in"),
+        (("cat.jpg", "--model", "none.keras"), "there is no model file none.keras"),
+        (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is no Keras model"),
+        (("cat.jpg", "--tile", "3", *MODEL), "tiles of 3 pixels are too small for a generator that sees"),
+        (("cat.jpg", "notes.png", "-o", "one.png"), "-o one.png is a file, but there are 2 pictures"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(finished, here, arguments, sentence):
+    arguments = [str(finished.path(part)) if part == MODEL[1] else part for part in arguments]
+    before = names(here)
+    done = subprocess.run(
+        finished.command("sr-pipeline", "upscale", *arguments),
+        cwd=here,
+        env=finished.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, done.stderr
+    assert sentence in lines[0]
+    assert names(here) == before
+
+
+def test_ctrl_c_leaves_no_half_file(finished, here):
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    (here / "large.png").write_bytes(buffer.getvalue())
+    before = names(here)
+    process = subprocess.Popen(
+        command(finished, "cat.jpg", "large.png"),
+        cwd=here,
+        env=finished.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "cat_x4.jpg" in process.stdout.readline()
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert names(here) - before == {"cat_x4.jpg"}
+
+
+def test_help_starts_quickly_and_without_large_libraries(finished):
+    code = (
+        "import sys\nfrom sr_pipeline.commands import main\nsys.argv = ['sr-pipeline', 'upscale', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "loaded = {'tensorflow', 'keras', 'mlflow', 'numpy', 'pandas', 'PIL'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    done = finished.run("python", "-c", code)
+    assert "Usage: sr-pipeline upscale" in done.stdout
+
+
+def test_a_read_only_folder(finished, here):
+    """Files of /proc cannot be made by anybody, root included."""
+    done = upscale(finished, here, "cat.jpg", "-o", "/proc/cat.png")
+    assert done.returncode == 1
+    assert "Error: cat.jpg cannot be written to /proc/cat.png (" in done.stderr
