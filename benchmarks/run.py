@@ -16,10 +16,12 @@ def main(output: Path) -> None:
     data = measure_data()
     # Only now: the worker processes above import this module too, and must stay as small as a user's.
     from benchmarks.evaluation import measure_evaluation
+    from benchmarks.inference import measure_inference
     from benchmarks.training import measure_training
 
     training = measure_training()
     training["evaluation"] = measure_evaluation()
+    training["inference"] = measure_inference()
     report = {"precision": training.pop("precision"), "matmul_peak_gflops": training.pop("matmul_peak_gflops")}
     for name, figures in (data | training).items():
         report[name] = {**figures, "matmul_peak_gflops": report["matmul_peak_gflops"]}

@@ -1,0 +1,86 @@
+"""Measure the folded generator against the plain Keras model, and a large picture's time and memory."""
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.training import matmul_peak
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.parameters import GeneratorParameters
+from sr_pipeline.serving.folding import FoldedGenerator, fold
+from sr_pipeline.serving.upscaler import Engine, choose_engine
+from sr_pipeline.training.precision import resolve_precision
+
+EDGE = 128
+ROUNDS = 9
+
+
+def measure_inference() -> dict[str, Any]:
+    """Figures of the full network (16 blocks, 64 filters), weights as they are drawn.
+
+    Each round measures the plain model in float32, all engines and the multiplication peaks, one after the other, so
+    that what else the machine does meets all of them. ``ratio`` is the median over rounds of an engine's time to the
+    plain model's; ``of_peak`` counts the multiplications of the folded network in its fastest round, and compares with
+    the highest peak.
+    """
+    model = build_generator(GeneratorParameters())
+    generator = fold(model)
+    engines = {name: choose_engine(generator, name) for name in _names()}
+    lr = np.random.default_rng(0).random((EDGE, EDGE, 3), np.float32)
+    plain = tf.function(lambda images: model(images, training=False))
+    actions = {"plain_keras": lambda: plain(lr[np.newaxis]).numpy()}
+    actions |= {name: _enlarging(engine, lr) for name, engine in engines.items()}
+    for action in actions.values():
+        action()
+    rounds, peaks = [], []
+    for _ in range(ROUNDS):
+        rounds.append({name: _seconds(action) for name, action in actions.items()})
+        peaks.append({dtype: matmul_peak(dtype, size=2048, repeats=2) for dtype in ("float32", "bfloat16")})
+    gflop = 2 * generator.macs * EDGE**2 / 1e9
+    report: dict[str, Any] = {"plain_keras_s": statistics.median(seconds["plain_keras"] for seconds in rounds)}
+    for name, engine in engines.items():
+        peak = max(peak["bfloat16" if engine.bytes_per_value == 2 else "float32"] for peak in peaks)
+        report[name] = {
+            "seconds": statistics.median(seconds[name] for seconds in rounds),
+            "ratio": statistics.median(seconds[name] / seconds["plain_keras"] for seconds in rounds),
+            "of_peak": gflop / min(seconds[name] for seconds in rounds) / peak,
+            "12_megapixels": _measure_large_picture(generator, name),
+        }
+    return report
+
+
+def _names() -> list[str]:
+    precisions = {"float32", resolve_precision("auto")}
+    return sorted(precisions) + ["onnx"] * all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
+
+
+def _enlarging(engine: Engine, lr: np.ndarray) -> Callable[[], np.ndarray]:
+    return lambda: engine.enlarge(engine.features(lr), (slice(0, EDGE), slice(0, EDGE)))
+
+
+def _seconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def _measure_large_picture(generator: FoldedGenerator, engine: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "generator.npz"
+        generator.save(weights, "float32")
+        program = [sys.executable, "-m", "benchmarks.large_picture", str(weights), engine]
+        return json.loads(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure_inference(), indent=2) + "\n")

@@ -1,0 +1,31 @@
+"""A program: enlarge a picture to 12 megapixels in a new process, and say how long it took and what memory."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sr_pipeline.serving.folding import load_folded
+from sr_pipeline.serving.upscaler import Upscaler, choose_engine
+
+WIDTH, HEIGHT = 1000, 750
+
+
+def peak_memory_gb() -> float:
+    """Of this program alone: ``resource.getrusage`` counts what its parent had, too."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1e6
+
+
+if __name__ == "__main__":
+    weights, name = sys.argv[1:]
+    __import__("onnxruntime" if name == "onnx" else "tensorflow")
+    imported_gb = peak_memory_gb()
+    upscaler = Upscaler(choose_engine(load_folded(Path(weights)), name))
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    started = time.perf_counter()
+    upscaler(image)
+    seconds = time.perf_counter() - started
+    sys.stdout.write(json.dumps({"seconds": seconds, "memory_over_import_gb": peak_memory_gb() - imported_gb}))
