@@ -81,6 +81,13 @@ class Project:
         if overrides:
             (folder / "conf/local/parameters.yml").write_text(yaml.safe_dump(overrides))
 
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """The project that is in ``folder`` already."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
+
     def run(self, program: str, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
         """Run a program in the project folder."""
         done = subprocess.run(

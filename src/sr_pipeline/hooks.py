@@ -1,9 +1,10 @@
-"""Kedro hooks: parameters and folders are checked before anything runs, and MLflow tracks what does."""
+"""Kedro hooks: parameters and folders are checked before anything runs, MLflow tracks what does, DVC's cache stays."""
 
 import atexit
 import json
 import os
 import signal
+import stat
 import tempfile
 import threading
 from pathlib import Path
@@ -58,6 +59,28 @@ class ProjectChecks:
             location = _location(catalog, name)
             if location is not None:
                 _check_writable(location.parent)
+
+
+class CacheProtection:
+    """Keeps DVC's cache as it is where DVC links results from it (``cache.type``) instead of copying them.
+
+    Such links are write-protected, but not against root, who would write into the cache through them.
+    """
+
+    def __init__(self) -> None:
+        self._catalog: DataCatalog | None = None
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Keep where datasets are."""
+        self._catalog = catalog
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Let a file of its own take the place of a link; datasets that are folders replace files anyway."""
+        location = _location(self._catalog, dataset_name)
+        if location is not None and _is_protected_link(location):
+            location.unlink()
 
 
 class MlflowTracking:
@@ -190,6 +213,13 @@ def _location(catalog: DataCatalog | None, name: str) -> Path | None:
         if path is not None and "://" not in str(path):
             return Path(path)
     return None
+
+
+def _is_protected_link(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    status = path.stat()
+    return not status.st_mode & stat.S_IWUSR and (path.is_symlink() or status.st_nlink > 1)
 
 
 def _check_writable(folder: Path) -> None:

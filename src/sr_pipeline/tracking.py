@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kedro.utils import find_kedro_project
+
 from sr_pipeline.errors import UserError
 from sr_pipeline.outbox import Letter, Outbox, RefusedError
 from sr_pipeline.parameters import ProjectParameters
@@ -29,6 +31,8 @@ EXPERIMENT = "sr-pipeline"
 # Identifiers by which later stages find the run of a training, or of the same `dvc repro`.
 TRAINING_ID = "training_id"
 DVC_REPRO = "dvc_repro"
+DVC_EXPERIMENT = "dvc_experiment"
+"""Tag: the name of the run in ``dvc exp show``."""
 PROCESS = "process"
 """Tag: the process that writes a run, by which a later start sees that it was killed."""
 
@@ -68,6 +72,9 @@ _open: _Open | None = None
 def set_up_store(project: Path) -> Any:
     """Import MLflow and point it at the store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder.
 
+    Queued and temporary DVC experiments run in a copy of the project that is removed afterwards; their store is that
+    of the project itself, in which ``DVC_ROOT`` is.
+
     Raises:
         UserError: if the store does not answer.
     """
@@ -82,6 +89,7 @@ def set_up_store(project: Path) -> Any:
         if "MLFLOW_TRACKING_URI" in os.environ:
             mlflow.set_experiment(EXPERIMENT)
             return mlflow
+        project = find_kedro_project(Path(os.environ.get("DVC_ROOT", project))) or project
         mlflow.set_tracking_uri(f"sqlite:///{project.as_posix()}/mlflow.db")
         if mlflow.get_experiment_by_name(EXPERIMENT) is None:
             mlflow.create_experiment(EXPERIMENT, artifact_location=(project / "mlartifacts").as_uri())
@@ -148,6 +156,8 @@ def begin_run(
     }
     if repro:
         tags[DVC_REPRO] = repro
+        if "DVC_EXP_NAME" in os.environ:
+            tags[DVC_EXPERIMENT] = os.environ["DVC_EXP_NAME"]
     mlflow.set_tags(tags)
     outbox = Outbox(_send, _UNSENT)
     outbox.send_kept()

@@ -17,9 +17,20 @@ def catalog():
     return entries
 
 
+# Each file of stages, and the environment it is for.
+@pytest.fixture(scope="module", params=[("dvc.yaml", "base"), ("conf/coco2014/dvc.yml", "coco2014")])
+def pipeline_file(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def stages():
-    return yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+def environment(pipeline_file):
+    return pipeline_file[1]
+
+
+@pytest.fixture(scope="module")
+def stages(pipeline_file):
+    return yaml.safe_load((REPOSITORY / pipeline_file[0]).read_text())["stages"]
 
 
 def paths(catalog, names):
@@ -36,7 +47,28 @@ def outs_of(stage):
     return [next(iter(out)) if isinstance(out, dict) else out for out in listed]
 
 
-def test_there_is_a_stage_for_each_pipeline(stages):
+def leaves(tree, prefix=""):
+    """Values that are no mappings, by their dotted names; an empty mapping is one."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def parameters(environment):
+    """Each parameter's name: the file its value comes from, and the value."""
+    files = sorted((REPOSITORY / "conf/base").glob("parameters*.yml"))
+    if environment != "base":
+        files += sorted((REPOSITORY / "conf" / environment).glob("parameters*.yml"))
+    found = {}
+    for file in files:
+        for name, value in leaves(yaml.safe_load(file.read_text())):
+            found[name] = str(file.relative_to(REPOSITORY)), value
+    return found
+
+
+def test_there_is_a_stage_for_each_pipeline(stages, environment):
     pipelines = register_pipelines()
     assert list(stages) == STAGES
     assert set(STAGES) | {"__default__", "postprocess"} == set(pipelines)  # the latter's folders are a user's own
@@ -44,7 +76,7 @@ def test_there_is_a_stage_for_each_pipeline(stages):
         node.name for name in STAGES for node in pipelines[name].nodes
     }
     for name, stage in stages.items():
-        assert stage["cmd"].endswith(f"kedro run --pipelines={name}")
+        assert stage["cmd"].endswith(f"kedro run --env={environment} --pipelines={name}")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -60,10 +92,25 @@ def test_stage_reads_and_writes_what_the_pipeline_does(name, stages, catalog):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_depends_on_the_parameters_the_pipeline_reads(name, stages):
+def test_stage_depends_on_the_parameters_the_pipeline_reads(name, stages, environment):
     read = {i.removeprefix("params:") for i in register_pipelines()[name].inputs() if i.startswith("params:")}
-    listed = {key for entry in stages[name]["params"] for keys in entry.values() for key in keys}
-    assert {"recipes" if key.startswith("recipes.") else key for key in listed} == read
+    known = parameters(environment)
+    recipe = f"recipes.{known['recipe'][1]}"
+    listed = [
+        (file, key.replace("recipes.${recipe}", recipe))
+        for entry in stages[name]["params"]
+        for file, keys in entry.items()
+        for key in keys
+    ]
+    assert {key.partition(".")[0] for _, key in listed} == read
+    for parameter, (file, _) in known.items():
+        top = parameter.partition(".")[0]
+        if top in read and (top != "recipes" or covers_parameter(recipe, parameter)):
+            assert any(file == f and covers_parameter(key, parameter) for f, key in listed), (file, parameter)
+
+
+def covers_parameter(key, parameter):
+    return parameter == key or parameter.startswith(f"{key}.")
 
 
 def test_every_dataset_belongs_to_a_pipeline(catalog):
