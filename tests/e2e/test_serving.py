@@ -94,7 +94,7 @@ BAD = {
         "this is no picture file; send the bytes of a PNG or JPEG file",
     ),
     "truncated": (table(picture(64, 64)[:2000]), "this is no picture that can be enlarged (truncated)"),
-    "bomb": (table(bomb()), "too large; send at most 4 megapixels"),
+    "bomb": (table(bomb()), "too large; send at most 1 megapixels"),
     "narrow": (table(picture(17, 40)), "the picture of 17x40 pixels is too small; send at least 24x24"),
     "animated": (table(animation()), "the picture is animated (3 frames); send a still PNG or JPEG file"),
 }
@@ -116,7 +116,9 @@ def test_pictures_in_pictures_out(server, finished):
     assert status == 200, text
     for file, answer in zip((png, jpeg), enlarged(text), strict=True):
         expected = resolver(np.asarray(Image.open(io.BytesIO(file)).convert("RGB")))
-        assert np.abs(answer.astype(int) - expected).max() <= 1
+        difference = np.abs(answer.astype(int) - expected)
+        assert difference.max() <= 5  # bfloat16, where the processor has it
+        assert difference.mean() < 0.5
 
 
 @pytest.mark.parametrize("name", list(BAD))

@@ -14,8 +14,6 @@ from mlflow.pyfunc import PythonModel
 
 from sr_pipeline.errors import UserError
 
-TILE = 256  # input pixels that are enlarged at once
-
 
 class BadRequestError(MlflowException):
     """An answer of status 400 that is just its sentence: MLflow's server would put the whole request before it."""
@@ -39,10 +37,10 @@ class SuperResolution(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the generator."""
-        from sr_pipeline.datasets.keras_generators import load_keras_model
-        from sr_pipeline.networks.inference import SuperResolver
+        from sr_pipeline.serving.folding import read_folded
+        from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
-        self._enlarge = SuperResolver(load_keras_model(context.artifacts["generator"]), TILE)
+        self._enlarge = Upscaler(choose_engine(read_folded(context.artifacts["generator"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Enlarge the files of column ``image``."""

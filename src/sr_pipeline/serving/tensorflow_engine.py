@@ -29,8 +29,8 @@ class TensorFlowEngine:
         self._moved = int(generator.upsampling == "nearest")
         images = tf.TensorSpec((1, None, None, 3), tf.float32)
         features = tf.TensorSpec((1, None, None, generator.filters), self._dtype)
-        self._features = tf.function(self._compute_features, input_signature=[images])
-        self._enlarge = tf.function(self._compute_enlarged, input_signature=[features])
+        self._features = tf.function(self._compute_features, input_signature=[images], autograph=False)
+        self._enlarge = tf.function(self._compute_enlarged, input_signature=[features], autograph=False)
 
     def features(self, lr: NDArray[np.float32]) -> tf.Tensor:
         """What the trunk makes of a picture (h, w, 3) in [0, 1]."""
