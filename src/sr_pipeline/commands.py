@@ -129,6 +129,30 @@ def upscale(
 
 
 @cli.command()
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.onnx")
+@click.option("--model", default="champion", show_default=True, help="As of upscale.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+def export(output: Path, model: str, overwrite: bool) -> None:
+    """Write a generator as an ONNX model, for programs that know neither Keras nor this one.
+
+    From pictures (n, h, w, 3) between 0 and 1 to (n, 4h, 4w, 3) between -1 and 1, of any size from 5x5.
+    """
+    from sr_pipeline.serving.models import find_model
+    from sr_pipeline.serving.onnx_engine import export_onnx
+    from sr_pipeline.storage import written_whole
+
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} is there already; name another file, or add --overwrite")
+    generator = find_model(model)
+    try:
+        with written_whole(output) as partial:
+            export_onnx(generator, partial)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror})") from error
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@cli.command()
 @click.option("--model", default="champion", show_default=True, help="The model that is offered first, as of upscale.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")

@@ -94,7 +94,7 @@ BAD = {
         "this is no picture file; send the bytes of a PNG or JPEG file",
     ),
     "truncated": (table(picture(64, 64)[:2000]), "this is no picture that can be enlarged (truncated)"),
-    "bomb": (table(bomb()), "too large; send at most 1 megapixels"),
+    "bomb": (table(bomb()), "too large; send at most 1 megapixel"),
     "narrow": (table(picture(17, 40)), "the picture of 17x40 pixels is too small; send at least 24x24"),
     "animated": (table(animation()), "the picture is animated (3 frames); send a still PNG or JPEG file"),
 }

@@ -156,3 +156,16 @@ def test_a_read_only_folder(finished, here):
     done = upscale(finished, here, "cat.jpg", "-o", "/proc/cat.png")
     assert done.returncode == 1
     assert "Error: cat.jpg cannot be written to /proc/cat.png (" in done.stderr
+
+
+def test_export_to_onnx(finished, tmp_path):
+    import onnxruntime
+
+    done = finished.run("sr-pipeline", "export", str(tmp_path / "model.onnx"))
+    assert "MB" in done.stdout
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (sr,) = session.run(None, {"lr": np.random.default_rng(0).random((2, 7, 9, 3), np.float32)})
+    assert sr.shape == (2, 28, 36, 3)
+    again = finished.run("sr-pipeline", "export", str(tmp_path / "model.onnx"), check=False)
+    assert again.returncode == 1
+    assert "is there already; name another file, or add --overwrite" in again.stderr

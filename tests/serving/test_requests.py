@@ -62,8 +62,8 @@ def test_other_modes_are_read_as_rgb(mode):
         (frames("PNG"), r"the picture is animated \(2 frames\)"),
         (frames("WEBP"), r"the picture is animated \(2 frames\)"),
         (file_of(Image.new("RGB", (17, 40))), "the picture of 17x40 pixels is too small; send at least 24x24"),
-        (file_of(Image.new("1", (3000, 2000))), "3000x2000 pixels is too large; send at most 1 megapixels"),
-        (file_of(Image.new("1", (30_000, 30_000))), "the picture is too large; send at most 1 megapixels"),
+        (file_of(Image.new("1", (3000, 2000))), "3000x2000 pixels is too large; send at most 1 megapixel"),
+        (file_of(Image.new("1", (30_000, 30_000))), "the picture is too large; send at most 1 megapixel"),
     ],
 )
 def test_what_cannot_be_enlarged_gets_one_sentence(content, sentence):

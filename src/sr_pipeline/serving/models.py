@@ -12,6 +12,7 @@ from sr_pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from sr_pipeline.serving.enlargement import Upscale
+    from sr_pipeline.serving.folding import FoldedGenerator
 
 REGISTERED = "sr-generator"
 """Name of the registered model whose aliases and versions are meant."""
@@ -32,12 +33,22 @@ def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels:
     Raises:
         UserError: if there is no such model.
     """
-    from sr_pipeline.serving.folding import read_folded
     from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
-    file = Path(name) if _is_file(name) else _registered_file(name)
+    generator = find_model(name)
     with _no_start_up_lines():
-        return Upscaler(choose_engine(read_folded(file), engine, pixels), tile)
+        return Upscaler(choose_engine(generator, engine, pixels), tile)
+
+
+def find_model(name: str) -> "FoldedGenerator":
+    """The weights of a generator; ``name`` as of ``open_model``.
+
+    Raises:
+        UserError: if there is no such model.
+    """
+    from sr_pipeline.serving.folding import read_folded
+
+    return read_folded(Path(name) if _is_file(name) else _registered_file(name))
 
 
 @contextmanager

@@ -61,4 +61,4 @@ def _check_header(content: bytes) -> None:
 
 def _megapixels(pixels: int) -> str:
     edge = math.isqrt(pixels)
-    return f"{pixels / 1e6:g} megapixels, such as {edge}x{edge}"
+    return f"{pixels / 1e6:g} megapixel{'s' if pixels > 1e6 else ''}, such as {edge}x{edge}"
