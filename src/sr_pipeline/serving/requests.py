@@ -12,7 +12,7 @@ from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
 from sr_pipeline.imaging.types import RgbImage
 
 MAX_PIXELS = 1_000_000
-"""Largest picture that is taken: MLflow ends a request after 60 seconds, in which two cores do two or three times that."""
+"""Largest picture that is taken: MLflow ends a request after 60 seconds, in which two cores do some twice that."""
 MIN_EDGE = 24
 """Smallest edge: that of the crops a generator is trained on."""
 
