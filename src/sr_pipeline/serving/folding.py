@@ -158,9 +158,7 @@ def load_folded(file: Path | BinaryIO) -> FoldedGenerator:
             padding,  # type: ignore[arg-type]
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{file} is no file of generator weights ({error}); make it with FoldedGenerator.save"
-        ) from error
+        raise UserError(f"{file} is no file of a folded generator ({error}); save one anew") from error
 
 
 def fold(model: Any) -> FoldedGenerator:
