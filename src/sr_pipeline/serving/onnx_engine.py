@@ -1,7 +1,7 @@
 """A folded generator as ONNX, and ONNX Runtime to compute it, in float32 and without TensorFlow.
 
-ONNX Runtime is ready 0.2 s after a program starts, TensorFlow 4 s; then it takes 737 ms of one core's time for 128x128
-pixels and the full network, TensorFlow 650 ms (or 353 ms in bfloat16, for which ONNX Runtime has no convolutions here).
+ONNX Runtime is ready 0.2 s after a program starts, TensorFlow after 4 s; then it takes 730 ms of one core where
+TensorFlow takes 650 ms (see ``tensorflow_engine``). It has no convolutions in bfloat16 for processors.
 """
 
 from pathlib import Path

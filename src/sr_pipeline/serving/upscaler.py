@@ -141,16 +141,18 @@ def choose_engine(generator: FoldedGenerator, name: str = "auto", pixels: int | 
     return TensorFlowEngine(generator, resolve_precision(name))
 
 
-# Measured on an AMD EPYC with AVX512_BF16, full network: seconds until TensorFlow is imported and the graph traced, and
-# multiplications a second on one core.
+# Measured on two cores of an AMD EPYC with AVX512_BF16, full network: seconds until TensorFlow is imported and traced,
+# and multiplications a second and core.
 _START_UP = 4.0
-_RATES = {"onnx": 40e9, "float32": 45e9, "bfloat16": 84e9}
+_RATES = {"onnx": 31e9, "float32": 43e9, "bfloat16": 76e9}
 
 
 def _onnx_is_faster(generator: FoldedGenerator, pixels: int | None) -> bool:
     """Is ONNX Runtime, which starts at once, done before TensorFlow has made up for its start?
 
-    On two cores it is with up to 0.34 megapixels where TensorFlow computes in bfloat16, and 1.6 where in float32.
+    There it is up to 0.23 megapixels where TensorFlow computes in bfloat16, and up to 0.49 where in float32. Whole
+    programs took, at 0.12 megapixels, 9 to 12 s with ONNX Runtime and 15 s in bfloat16; at 0.23, 22 to 24 s and 18 s
+    (26 s in float32); at 0.49, 38 to 47 s and 25 to 27 s (40 s), all on cores that were shared.
     """
     installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
     if pixels is None or not installed or "tensorflow" in sys.modules or Path("/dev/nvidia0").exists():
