@@ -103,6 +103,7 @@ def test_stage_depends_on_the_parameters_the_pipeline_reads(name, stages, enviro
         for key in keys
     ]
     assert {key.partition(".")[0] for _, key in listed} == read
+    assert "recipes" not in {key for _, key in listed}, "other recipes are no input"
     for parameter, (file, _) in known.items():
         top = parameter.partition(".")[0]
         if top in read and (top != "recipes" or covers_parameter(recipe, parameter)):
