@@ -44,6 +44,6 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
 
-clean:  ## remove what runs wrote; .venv stays
+clean:  ## remove what runs wrote; .venv and data/01_raw stay
 	rm -rf mlflow.db mlartifacts bench.json build site
-	git clean -fdXq data
+	git clean -fdXq $(filter-out data/01_raw,$(wildcard data/*)) data/.scratch

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from kedro.config import OmegaConfigLoader
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.parameters import PerceptualParameters
@@ -33,6 +34,13 @@ def set_at(raw, name, value):
 def test_the_committed_parameters_are_valid(base):
     parameters = check_parameters(base)
     assert parameters.chosen_recipe() == parameters.recipes["sample"]
+
+
+@pytest.mark.parametrize("environment", ["coco2014", "release"])
+def test_the_committed_environments_are_valid(environment):
+    loader = OmegaConfigLoader(str(REPOSITORY / "conf"), environment, "base", merge_strategy={"parameters": "soft"})
+    parameters = check_parameters(loader["parameters"])
+    assert parameters.recipe == {"coco2014": "seed", "release": "release"}[environment]
 
 
 def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import click
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.serving.models import DEFAULT
+from sr_pipeline.serving.packaged import PACKAGED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,10 +73,10 @@ def promote(version: str | None, rollback: bool, model_name: str) -> None:
 )
 @click.option(
     "--model",
-    default="champion",
+    default=DEFAULT,
     show_default=True,
-    help="A .keras file, or an alias or version of the registered model, which this project folder or "
-    "MLFLOW_TRACKING_URI holds.",
+    help=f"One of this package ({', '.join(PACKAGED)}), a .keras file, or an alias or version of the registered model, "
+    "which this project folder or MLFLOW_TRACKING_URI holds.",
 )
 @click.option("--match-histogram", is_flag=True, help="Give the result the colours' histograms of the picture.")
 @click.option(
@@ -130,7 +132,7 @@ def upscale(
 
 @cli.command()
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.onnx")
-@click.option("--model", default="champion", show_default=True, help="As of upscale.")
+@click.option("--model", default=DEFAULT, show_default=True, help="As of upscale.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
 def export(output: Path, model: str, overwrite: bool) -> None:
     """Write a generator as an ONNX model, for programs that know neither Keras nor this one.
@@ -153,7 +155,7 @@ def export(output: Path, model: str, overwrite: bool) -> None:
 
 
 @cli.command()
-@click.option("--model", default="champion", show_default=True, help="The model that is offered first, as of upscale.")
+@click.option("--model", default=DEFAULT, show_default=True, help="The model that is offered first, as of upscale.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
 def app(model: str, port: int, open_browser: bool) -> None:

@@ -161,6 +161,9 @@ def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:
     if "params:train" in inputs:
         parameters.perceptual.check_file()
         parameters.lpips.check_file()
+        pretraining = parameters.chosen_recipe().pretraining
+        if pretraining:
+            pretraining.check_file()
     if "params:evaluate" in inputs:
         check_benchmarks(parameters.evaluate.benchmarks)
         check_metrics(parameters.evaluate, parameters.lpips, parameters.perceptual)

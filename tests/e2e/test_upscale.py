@@ -83,15 +83,31 @@ def test_the_result_is_the_generators(finished, here):
     assert not np.array_equal(np.asarray(Image.open(here / "out/cat.png")), expected)
 
 
+def test_a_generator_comes_with_the_package(finished, here):
+    """In any folder, without a project, a registry or a network."""
+    environment = finished.environment() | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = finished.command("sr-pipeline", "upscale", "cat.jpg")
+    subprocess.run(command, cwd=here, env=environment, check=True, timeout=300)
+    enlarged, cat = Image.open(here / "cat_x4.jpg"), Image.open(here / "cat.jpg")
+    assert enlarged.size == (180, 120)
+    difference = np.asarray(enlarged.resize(cat.size, Image.Resampling.BOX)).astype(int) - np.asarray(cat)
+    assert np.abs(difference).mean() < 4
+
+
 def test_the_champion_is_found_in_the_project(finished, here):
-    done = finished.run("sr-pipeline", "upscale", str(here / "cat.jpg"), "-o", str(here / "champion.png"))
+    output = str(here / "champion.png")
+    done = finished.run("sr-pipeline", "upscale", str(here / "cat.jpg"), "--model", "champion", "-o", output)
     assert Image.open(here / "champion.png").size == (180, 120), done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("cat.jpg",), "--model champion is looked up in the MLflow registry, but there is no MLflow store in"),
+        (
+            ("cat.jpg", "--model", "champion"),
+            "--model champion is looked up in the MLflow registry, but there is no MLflow store in",
+        ),
         (("cat.jpg", "--model", "none.keras"), "there is no model file none.keras"),
         (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is no Keras model"),
         (("cat.jpg", "--tile", "3", *MODEL), "tiles of 3 pixels are too small for a generator that sees"),

@@ -146,6 +146,6 @@ def test_vgg_distance_is_the_perceptual_loss(photograph):
     first = (photograph[np.newaxis, :32, :48] / np.float32(127.5) - 1).astype(np.float32)
     others = np.concatenate([first, first[:, ::-1], first * np.float32(0.5)])
     distances = feature_distance(extractor, first, others)
-    expected = [float(perceptual_loss(extractor(first), extractor(tf.constant(o[np.newaxis])))) for o in others]
+    expected = [float(perceptual_loss(extractor(first), extractor(tf.constant(o[np.newaxis])), [1.0])) for o in others]
     assert distances == pytest.approx(expected, rel=1e-4)
     assert distances[0] == 0

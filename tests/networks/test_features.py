@@ -12,10 +12,10 @@ from sr_pipeline.networks.features import FeatureExtractor
 def test_untrained_features_follow_the_seed_and_stay_frozen(rng):
     images = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     first, same, other = (FeatureExtractor("untrained", seed=s) for s in (0, 0, 1))
-    features = first(images).numpy()
+    features = first(images)[0].numpy()
     assert features.shape == (1, 2, 2, 512)
-    assert np.array_equal(features, same(images))
-    assert not np.array_equal(features, other(images))
+    assert np.array_equal(features, same(images)[0])
+    assert not np.array_equal(features, other(images)[0])
     assert first.model.trainable_variables == []
     assert 1 < features.std() < 1000  # He initialization neither kills nor blows up the signal
 
@@ -24,8 +24,15 @@ def test_inputs_are_scaled_as_vgg19_wants_them(rng):
     """0–255, blue first, ImageNet's means removed: compared with Keras' own preprocessing of 8-bit images."""
     image = rng.integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
     extractor = FeatureExtractor("untrained")
-    expected = extractor.model(keras.applications.vgg19.preprocess_input(image.copy()))
-    assert np.allclose(extractor(image / 127.5 - 1), expected, rtol=1e-3, atol=1e-2)
+    expected = extractor.model(keras.applications.vgg19.preprocess_input(image.copy()))["block5_conv4"]
+    assert np.allclose(extractor(image / 127.5 - 1)[0], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_several_layers_come_in_the_order_asked_for(rng):
+    images = rng.uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    features = FeatureExtractor("untrained", ["block5_conv4", "block2_conv2"])(images)
+    assert [tuple(feature.shape) for feature in features] == [(1, 2, 2, 512), (1, 16, 16, 128)]
+    assert np.array_equal(features[0], FeatureExtractor("untrained")(images)[0])
 
 
 def test_a_missing_weights_file(tmp_path):
@@ -62,6 +69,6 @@ def test_features_from_a_weights_file(shared, tmp_path, photograph):
     subprocess.run([sys.executable, str(shared / "tools/expand_vgg19.py"), str(file)], check=True, capture_output=True)
     extractor = FeatureExtractor(str(file))
     image = photograph[np.newaxis, :96, :96].astype(np.float32) / 127.5 - 1
-    features = extractor(image).numpy()
+    features = extractor(image)[0].numpy()
     assert np.mean(features == 0) > 0.5  # after a ReLU, and sparse as trained features are
-    assert not np.allclose(features, FeatureExtractor("untrained")(image))
+    assert not np.allclose(features, FeatureExtractor("untrained")(image)[0])

@@ -8,6 +8,7 @@ from sr_pipeline.networks.inference import SuperResolver, to_uint8
 from sr_pipeline.networks.parameters import GeneratorParameters
 
 SMALL = {"filters": 4, "blocks": 2}
+DIRECT = {"upsampling": "direct", "output": "linear", "batch_normalization": False}
 
 
 def test_full_generator_has_the_parameters_of_the_design():
@@ -33,9 +34,15 @@ def test_the_papers_generator_has_the_parameters_of_its_figure():
     assert papers.count_params() == trunk + 2 * double + 9 * 9 * 64 * 3 + 3
 
 
+def test_direct_upsampling_ends_with_one_convolution_to_all_positions():
+    head, block, trunk = 9 * 9 * 3 * 4 + 8, 2 * (3 * 3 * 4 * 4 + 4) + 4, 3 * 3 * 4 * 4 + 4
+    direct = build_generator(GeneratorParameters(**SMALL, batch_normalization=False, upsampling="direct"))
+    assert direct.count_params() == head + 2 * block + trunk + 3 * 3 * 4 * 48 + 48
+
+
 def test_in_training_it_computes_the_same_with_other_layers(rng):
     lr = rng.uniform(size=(2, 8, 12, 3)).astype(np.float32)
-    for variant in ({}, {"padding": "zero", "upsampling": "subpixel"}):
+    for variant in ({}, {"padding": "zero", "upsampling": "subpixel"}, DIRECT):
         parameters = GeneratorParameters(**SMALL, **variant)
         fast, plain = build_generator(parameters, for_training=True), build_generator(parameters)
         assert [w.path for w in fast.weights] == [w.path for w in plain.weights]
@@ -43,7 +50,10 @@ def test_in_training_it_computes_the_same_with_other_layers(rng):
             assert np.allclose(fast(lr, training=training), plain(lr, training=training), atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [{}, {"padding": "zero", "upsampling": "subpixel"}, {"batch_normalization": False}])
+@pytest.mark.parametrize(
+    "variant",
+    [{}, {"padding": "zero", "upsampling": "subpixel"}, {"batch_normalization": False}, {"upsampling": "direct"}],
+)
 @pytest.mark.parametrize("shape", [(5, 5), (24, 24), (7, 31)])
 def test_any_size_becomes_four_times_as_large(variant, shape, rng):
     generator = build_generator(GeneratorParameters(**SMALL, **variant))
@@ -69,14 +79,24 @@ def test_weights_follow_the_seed():
     assert not np.array_equal(first[0], other[0])
 
 
-def test_interpolating_start_enlarges_smoothly(photograph):
-    parameters = GeneratorParameters(filters=8, blocks=2, batch_normalization=False, initialization="interpolating")
+@pytest.mark.parametrize("variant", [{}, {"upsampling": "direct"}, DIRECT])
+def test_interpolating_start_enlarges_smoothly(photograph, variant):
+    start = {"batch_normalization": False, "initialization": "interpolating"}
+    parameters = GeneratorParameters(filters=8, blocks=2, **start | variant)
     lr = photograph[100:160, 150:210]
     sr = SuperResolver(build_generator(parameters), 64)(lr).astype(float)
     nearest = enlarge(lr, 4, "nearest").astype(float)
     assert np.corrcoef(sr.ravel(), enlarge(lr, 4, "bicubic").ravel())[0, 1] > 0.99
     steps_between_columns = [np.abs(np.diff(image, axis=1)).max() for image in (sr, nearest)]
     assert steps_between_columns[0] < 0.5 * steps_between_columns[1]
+
+
+def test_direct_interpolating_start_is_linear_interpolation(photograph):
+    start = GeneratorParameters(filters=4, blocks=1, initialization="interpolating", **DIRECT)
+    lr = photograph[100:140, 150:190].astype(np.float32) / 255
+    sr = build_generator(start)(lr[np.newaxis])[0].numpy()
+    expected = keras.ops.image.resize(lr, (160, 160), interpolation="bilinear").numpy() * 2 - 1
+    assert np.allclose(sr[4:-4, 4:-4], expected[4:-4, 4:-4], atol=1e-5)  # edges are mirrored, not repeated
 
 
 def test_the_saved_model_opens_in_plain_keras(tmp_path, rng):

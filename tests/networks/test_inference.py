@@ -9,10 +9,10 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.inference import SuperResolver, reach
 from sr_pipeline.networks.parameters import GeneratorParameters
 
-VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}]
+VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}, {"upsampling": "direct"}]
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel"])
+@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel", "direct"])
 def generator(request):
     return build_generator(GeneratorParameters(filters=4, blocks=2, **request.param), seed=3)
 

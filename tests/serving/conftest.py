@@ -31,10 +31,10 @@ def build_random(**variant):
     return model
 
 
-@pytest.fixture(scope="session", params=["nearest", "subpixel"])
+@pytest.fixture(scope="session", params=["nearest", "subpixel", "direct"])
 def random_model(request):
-    padding = {"nearest": "reflect", "subpixel": "zero"}[request.param]
-    return build_random(upsampling=request.param, padding=padding)
+    variant = {"nearest": {}, "subpixel": {"padding": "zero"}, "direct": {"output": "linear"}}[request.param]
+    return build_random(upsampling=request.param, **variant)
 
 
 @pytest.fixture(scope="session")

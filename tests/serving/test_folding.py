@@ -34,10 +34,10 @@ def arrays(generator):
 
 @pytest.mark.parametrize("normalization", [True, False])
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
-@pytest.mark.parametrize("upsampling", ["nearest", "subpixel"])
-def test_folded_computes_the_same(normalization, padding, upsampling, rng):
+@pytest.mark.parametrize(("upsampling", "output"), [("nearest", "tanh"), ("subpixel", "linear"), ("direct", "linear")])
+def test_folded_computes_the_same(normalization, padding, upsampling, output, rng):
     """But for rounding of float32, which a dozen layers of values around 1 carry on."""
-    model = build_random(batch_normalization=normalization, padding=padding, upsampling=upsampling)
+    model = build_random(batch_normalization=normalization, padding=padding, upsampling=upsampling, output=output)
     lr = rng.random((9, 14, 3), np.float32)
     expected = model(lr[np.newaxis]).numpy()[0]
     engine = TensorFlowEngine(fold(model), "float32")
@@ -79,6 +79,12 @@ def test_multiplications_of_the_full_network():
     assert generator.features_macs == 9 * 9 * 3 * 64 + 33 * 9 * 64 * 64
     assert generator.enlarging_macs == (16 + 64) * 64 * 64 + 16 * 9 * 9 * 64 * 3
     assert generator.features_reach == 4 + 32 + 1
+
+
+def test_multiplications_of_direct_upsampling():
+    generator = fold(build_generator(GeneratorParameters(upsampling="direct", blocks=8)))
+    assert generator.enlarging_macs == 9 * 64 * 48
+    assert (generator.features_reach, generator.enlarging_reach) == (4 + 16 + 1, 1)
 
 
 @pytest.mark.parametrize("change", ["another activation", "a layer more", "other inputs", "another kernel"])
@@ -124,7 +130,8 @@ def test_saving(dtype, tolerance, random_model, tmp_path):
     assert generator.save(tmp_path / "b.npz", dtype) == digest
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     loaded = load_folded(io.BytesIO((tmp_path / "a.npz").read_bytes()))
-    assert (loaded.padding, loaded.upsampling) == (generator.padding, generator.upsampling)
+    for attribute in ("padding", "upsampling", "output"):
+        assert getattr(loaded, attribute) == getattr(generator, attribute)
     for a, b in zip(arrays(loaded), arrays(generator), strict=True):
         assert a.dtype == np.float32
         assert np.allclose(a, b, rtol=tolerance, atol=2**-24 * bool(tolerance))

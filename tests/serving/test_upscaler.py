@@ -124,10 +124,10 @@ def test_an_error_in_writing_is_not_lost(engine):
 
 
 def test_tiles_narrower_than_what_is_seen(engine):
-    with pytest.raises(
-        UserError, match=f"tiles of {SMALLEST_TILE - 1} pixels are too small .* at least {SMALLEST_TILE}"
-    ):
-        Upscaler(engine, SMALLEST_TILE - 1)
+    smallest = 2 * (engine.generator.features_reach + engine.generator.enlarging_reach) + 1
+    assert smallest == {"direct": SMALLEST_TILE - 4}.get(engine.generator.upsampling, SMALLEST_TILE)
+    with pytest.raises(UserError, match=f"tiles of {smallest - 1} pixels are too small .* at least {smallest}"):
+        Upscaler(engine, smallest - 1)
 
 
 def test_memory_does_not_grow_with_the_picture(random_file):

@@ -39,7 +39,9 @@ def test_a_certain_discriminator_gives_finite_losses():
 def test_means_over_everything(rng):
     a, b = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3, 4, 5))
     assert pixel_loss(a, b).numpy() == pytest.approx(((a - b) ** 2).mean())
-    assert perceptual_loss(a, b, 0.5).numpy() == pytest.approx(0.25 * ((a - b) ** 2).mean())
+    assert perceptual_loss([a], [b], [1.0], 0.5).numpy() == pytest.approx(0.25 * ((a - b) ** 2).mean())
+    expected = 2 * ((a - b) ** 2).mean() + 3 * (a**2).mean()
+    assert perceptual_loss([a, a], [b, 0 * a], [2.0, 3.0]).numpy() == pytest.approx(expected)
 
 
 def test_wasserstein_losses_are_means_of_scores(rng):

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.precision import dtype_policy
@@ -102,3 +105,26 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
     assert extended.history[-1]["step"] == 20
     weights = zip(extended.generators["srgan"].get_weights(), at_once.generators["srgan"].get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in weights)
+
+
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, tmp_path, average_decay):
+    recipe = RECIPE | {"average_decay": average_decay}
+    at_once = train(recipe=recipe)
+    at_once.generators["srresnet"].save(tmp_path / "srresnet.keras")
+    pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "srresnet.keras"}
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoints, 12, recipe | {"pretraining": pretraining})
+    later = train(checkpoints, recipe=recipe | {"pretraining": pretraining})
+    at_once.history = [row for row in at_once.history if row["phase"] == "adversarial"]
+    assert_equal(later, at_once)
+
+
+@pytest.mark.parametrize("change", [{"blocks": 2}, {"padding": "zero"}, {"output": "linear"}])
+def test_a_pretrained_generator_of_another_network_is_refused(train, tmp_path, change):
+    other = GeneratorParameters(**RECIPE["generator"] | change)
+    build_generator(other).save(tmp_path / "other.keras")
+    pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "other.keras"}
+    with pytest.raises(UserError, match=r"other\.keras is no generator of this recipe's network"):
+        train(recipe=RECIPE | {"pretraining": pretraining})

@@ -86,7 +86,7 @@ def test_each_loss_term_reaches_every_generator_weight(trainer, batch, term):
         sr = trainer.generator(unit(batch.lr), training=True)
         target = signed(batch.hr)
         losses = {
-            "perceptual_loss": perceptual_loss(trainer.features(target), trainer.features(sr)),
+            "perceptual_loss": perceptual_loss(trainer.features(target), trainer.features(sr), [1.0]),
             "adversarial_loss": generator_adversarial_loss(trainer.discriminator(sr, training=True)),
         }
     gradients = tape.gradient(losses[term], trainer.generator.trainable_variables)
@@ -95,6 +95,24 @@ def test_each_loss_term_reaches_every_generator_weight(trainer, batch, term):
 
 def variant(**changed):
     return Recipe.model_validate(RECIPE.model_dump() | {"pretraining": None} | changed)
+
+
+def test_a_weighted_pixel_loss_is_part_of_the_generators(features, batch):
+    plain, weighted = (
+        Trainer(
+            variant(adversarial={"steps": 3, "pixel_weight": weight}),
+            features,
+            crop_size=48,
+            precision="float32",
+            seed=3,
+        ).adversarial_step(10, LearningRate())(batch.hr, batch.lr)
+        for weight in (0.0, 5.0)
+    )
+    assert "pixel_loss" not in plain
+    assert weighted["pixel_loss"] > 0
+    assert float(weighted["generator_loss"]) == pytest.approx(
+        float(plain["generator_loss"] + 5 * weighted["pixel_loss"]), rel=1e-5
+    )
 
 
 CRITIC = {"filters": 4, "dense": 4, "batch_normalization": False}

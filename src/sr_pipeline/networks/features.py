@@ -1,22 +1,22 @@
 """VGG19 features for the perceptual loss (Simonyan & Zisserman 2015; Ledig et al. 2017, section 2.2.1)."""
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.parameters import WEIGHTS_CHOICES, PerceptualParameters
-
-LAYER = "block5_conv4"
-"""Keras' name of the last convolution, after its ReLU: phi_5,4 of Ledig et al."""
+from sr_pipeline.networks.parameters import LAST_LAYER, WEIGHTS_CHOICES, FeatureLayer, PerceptualParameters
 
 
 class FeatureExtractor:
-    """Activations of VGG19 at ``block5_conv4``, with frozen weights.
+    """Activations of VGG19 at some of its layers, after their ReLU, with frozen weights.
 
     Args:
         weights: ``imagenet`` (downloaded by Keras once, its hash checked), a path to a weights file of
             ``keras.applications.VGG19(include_top=False)``, or ``untrained`` (He-normal from ``seed``).
+        layers: Keras' names of the layers; ``block5_conv4`` is phi_5,4 of Ledig et al.
         dtype: Keras dtype policy of the convolutions.
         seed: of untrained weights.
 
@@ -24,12 +24,16 @@ class FeatureExtractor:
         UserError: if the weights cannot be had; there is no silent substitute.
     """
 
-    def __init__(self, weights: str, *, dtype: str = "float32", seed: int = 0) -> None:
+    def __init__(
+        self, weights: str, layers: Iterable[FeatureLayer] = (LAST_LAYER,), *, dtype: str = "float32", seed: int = 0
+    ) -> None:
         previous = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)  # VGG19() takes no policy of its own
         try:
             vgg = _build_vgg(weights)
-            self.model = keras.Model(vgg.input, vgg.get_layer(LAYER).output, name="vgg19_features")
+            self.layers = tuple(layers)
+            outputs = {layer: vgg.get_layer(layer).output for layer in self.layers}
+            self.model = keras.Model(vgg.input, outputs, name="vgg19_features")
         finally:
             keras.config.set_dtype_policy(previous)
         if weights == "untrained":
@@ -38,10 +42,14 @@ class FeatureExtractor:
             _load_file(vgg, weights)
         self.model.trainable = False
 
-    def __call__(self, images: keras.KerasTensor) -> keras.KerasTensor:
-        """Features (n, h/16, w/16, 512), float32, of RGB images (n, h, w, 3) in [-1, 1]."""
+    def __call__(self, images: keras.KerasTensor) -> list[keras.KerasTensor]:
+        """Features of RGB images (n, h, w, 3) in [-1, 1]: for each layer a float32 tensor.
+
+        That of ``block5_conv4`` is (n, h/16, w/16, 512).
+        """
         prepared = keras.applications.vgg19.preprocess_input((images + 1.0) * 127.5)
-        return keras.ops.cast(self.model(prepared, training=False), "float32")
+        features = self.model(prepared, training=False)
+        return [keras.ops.cast(features[layer], "float32") for layer in self.layers]
 
 
 def feature_distance(
@@ -50,15 +58,15 @@ def feature_distance(
     """Mean squared difference of VGG19 features: Ledig et al. 2017, equation 5, averaged over channels too.
 
     Args:
-        extractor: of the features.
+        extractor: of the features of one layer.
         reference: one picture (1, h, w, 3) in [-1, 1].
         images: others to compare with it, (n, h, w, 3).
 
     Returns:
         Distances (n,); pictures go through the network one after the other, for the sake of memory.
     """
-    of_reference = extractor(reference)
-    distances = [keras.ops.mean(keras.ops.square(extractor(image[np.newaxis]) - of_reference)) for image in images]
+    [of_reference] = extractor(reference)
+    distances = [keras.ops.mean(keras.ops.square(extractor(image[np.newaxis])[0] - of_reference)) for image in images]
     return np.array(distances, np.float32)
 
 

@@ -2,9 +2,10 @@
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from sr_pipeline.networks.layers import Style, convolve, double, normalize, prelu
-from sr_pipeline.networks.parameters import GeneratorParameters
+from sr_pipeline.networks.layers import Style, convolve, double, normalize, prelu, shuffle
+from sr_pipeline.networks.parameters import SCALE, GeneratorParameters
 
 
 def build_generator(
@@ -43,10 +44,14 @@ def build_generator(
     x = convolve(x, parameters.filters, 3, style, use_bias=bias, name="trunk_conv")
     x = norm(x, "trunk_bn")
     x = keras.layers.Add(dtype=style.dtype, name="trunk_add")([head, x])
-    for index in (1, 2):
-        x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")
-    x = convolve(x, 3, 9, style, name="tail_conv")
-    outputs = keras.layers.Activation("tanh", dtype="float32", name="super_resolved")(x)
+    if parameters.upsampling == "direct":
+        x = convolve(x, 3 * SCALE**2, 3, style, name="tail_conv")
+        x = shuffle(x, SCALE, "tail_shuffle")
+    else:
+        for index in (1, 2):
+            x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")
+        x = convolve(x, 3, 9, style, name="tail_conv")
+    outputs = keras.layers.Activation(parameters.output, dtype="float32", name="super_resolved")(x)
     model = keras.Model(inputs, outputs, name="generator")
     if parameters.initialization == "interpolating":
         _start_as_interpolation(model, parameters)
@@ -57,12 +62,13 @@ def _start_as_interpolation(model: keras.Model, parameters: GeneratorParameters)
     """Set the initial weights so that the untrained network already enlarges its input smoothly.
 
     Three channels carry red, green and blue unchanged; residual branches start at zero (as in
-    Goyal et al. 2017, arXiv:1706.02677, section 5.1); each doubling smooths with [1 2 1]/4, which turns
-    nearest into linear interpolation; the last convolution reads just those three channels, and undoes
-    what the tanh compresses by a slope of 1.2. A short training then refines instead of finding an
-    enlargement from noise.
+    Goyal et al. 2017, arXiv:1706.02677, section 5.1); what enlarges interpolates linearly: each doubling by
+    smoothing with [1 2 1]/4 what is enlarged to nearest neighbours, or the last convolution of all positions;
+    which reads just those three channels, and undoes what a tanh compresses by a slope of 1.2. A short training
+    then refines instead of finding an enlargement from noise.
     """
     rgb = np.arange(3)
+    slope = 1.2 if parameters.output == "tanh" else 1.0
     for layer in model.layers:
         weights = layer.get_weights()
         if layer.name.endswith("_conv2") or layer.name == "trunk_conv":
@@ -77,6 +83,17 @@ def _start_as_interpolation(model: keras.Model, parameters: GeneratorParameters)
                 weights[0][:, :, channel, channel] = smooth
         elif layer.name == "tail_conv":
             weights[0][:] = 0.0
-            weights[0][4, 4, rgb, rgb] = 2 * 1.2
-            weights[1][:] = -1.2
+            if parameters.upsampling == "direct":
+                for channel in rgb:
+                    weights[0][:, :, channel, channel::3] = 2 * slope * _linear_interpolation()
+            else:
+                weights[0][4, 4, rgb, rgb] = 2 * slope
+            weights[1][:] = -slope
         layer.set_weights(weights)
+
+
+def _linear_interpolation() -> NDArray[np.float64]:
+    """Kernels (3, 3, 16) of the 4x4 positions inside a pixel, row by row."""
+    centres = (np.arange(SCALE) + 0.5) / SCALE - 0.5
+    taps = np.stack([np.maximum(-centres, 0), 1 - np.abs(centres), np.maximum(centres, 0)])  # pixel before, this, next
+    return np.einsum("yi,xj->yxij", taps, taps).reshape(3, 3, SCALE**2)

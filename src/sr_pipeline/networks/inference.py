@@ -73,8 +73,9 @@ def reach(generator: Any) -> int:
         kernel = getattr(operation, "kernel_size", None)
         if kernel:
             radius += max(edge // 2 for edge in kernel) / scale
-        if type(operation).__name__ in ("UpSampling2D", "DepthToSpace"):
-            scale *= 2
+        kind = type(operation).__name__
+        if kind in ("UpSampling2D", "DepthToSpace"):
+            scale *= operation.size[0] if kind == "UpSampling2D" else operation.block_size
     return int(np.ceil(radius))
 
 

@@ -107,7 +107,7 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
     """
     if upsampling == "subpixel":
         x = convolve(x, 4 * filters, 3, style, name=f"{name}_conv")
-        x = _named(keras.ops.depth_to_space(x, 2), f"{name}_shuffle")
+        x = shuffle(x, 2, f"{name}_shuffle")
     elif style.doubling_convolution:
         mirror = style.padding == "reflect"
         x = style.doubling_convolution(filters, mirror=mirror, dtype=style.dtype, name=f"{name}_conv")(x)
@@ -115,6 +115,11 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
         x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=style.dtype, name=f"{name}_nearest")(x)
         x = convolve(x, filters, 3, style, name=f"{name}_conv")
     return prelu(x, style, f"{name}_prelu")
+
+
+def shuffle(x: keras.KerasTensor, scale: int, name: str) -> keras.KerasTensor:
+    """Make a square of ``scale`` x ``scale`` pixels of each pixel's channels: Shi et al. 2016, equation 4."""
+    return _named(keras.ops.depth_to_space(x, scale), name)
 
 
 def _named(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

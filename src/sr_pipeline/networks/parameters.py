@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sr_pipeline.errors import UserError
 
 Padding = Literal["reflect", "zero"]
+Output = Literal["tanh", "linear"]
 SCALE = 4
 """Enlargement factor of every network here: two doublings (Ledig et al., figure 4)."""
 
@@ -30,9 +31,12 @@ class GeneratorParameters(Parameters):
     blocks: int = Field(16, ge=1, description="residual blocks B (section 3.2: 16)")
     batch_normalization: bool = Field(True, description="BN after the convolutions of the residual trunk")
     padding: Padding = Field("reflect", description="the paper pads with zeros")
-    upsampling: Literal["nearest", "subpixel"] = Field(
-        "nearest", description="nearest x2 before a convolution; the paper: sub-pixel shuffle after one"
+    upsampling: Literal["nearest", "subpixel", "direct"] = Field(
+        "nearest",
+        description="nearest x2 before a convolution; the paper: sub-pixel shuffle after one; 'direct': all hidden "
+        "convolutions at the size of the input, and one shuffle by 4 after the last (Shi et al. 2016, equation 4)",
     )
+    output: Output = Field("tanh", description="activation of the enlarged picture")
     initialization: Literal["glorot", "interpolating"] = Field(
         "glorot",
         description="'interpolating' starts from a smooth enlargement of the input: see networks.initialization",
@@ -47,6 +51,10 @@ class DiscriminatorParameters(Parameters):
     batch_normalization: bool = Field(True, description="BN after all convolutions but the first")
     padding: Padding = Field("reflect", description="the paper pads with zeros")
 
+
+FeatureLayer = Literal["block1_conv2", "block2_conv2", "block3_conv4", "block4_conv4", "block5_conv4"]
+"""The last convolution before each pooling of VGG19, by Keras' name."""
+LAST_LAYER: FeatureLayer = "block5_conv4"
 
 WEIGHTS_CHOICES = (
     "set perceptual.weights to 'imagenet' (a download), the path of a VGG19 .weights.h5 file, or 'untrained'"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.parameters import SCALE, Padding
+from sr_pipeline.networks.parameters import SCALE, Output, Padding
 
 Weights = NDArray[np.float32]
 
@@ -45,20 +45,22 @@ class FoldedGenerator:
         head: the first convolution.
         blocks: the two convolutions of each residual block.
         trunk: the convolution after them, whose output is added to that of ``head``.
-        doublings: two convolutions to four times the channels, the pixels of 2x2 squares row by row. Kernels of 3x3
-            make the squares of the enlarged picture. Kernels of 2x2 make squares moved by one pixel up and left, one
+        doublings: none, or two convolutions to four times the channels, the pixels of 2x2 squares row by row. Kernels of
+            3x3 make the squares of the enlarged picture. Kernels of 2x2 make squares moved by one pixel up and left, one
             more in each direction: rows -1 and 0, 1 and 2, … of which the first and the last are beyond the picture.
-        tail: the last convolution, before tanh.
+        tail: the last convolution: to RGB; without doublings, to that of 4x4 squares of pixels, row by row.
         padding: of all convolutions. That of a doubling by 2x2 pads by one; where it reflects, it repeats the edge
             pixel, as a reflected picture of twice the size does.
+        output: what follows ``tail``.
     """
 
     head: Convolution
     blocks: tuple[tuple[Convolution, Convolution], ...]
     trunk: Convolution
-    doublings: tuple[Convolution, Convolution]
+    doublings: tuple[Convolution, ...]
     tail: Convolution
     padding: Padding
+    output: Output = "tanh"
 
     @property
     def filters(self) -> int:
@@ -72,8 +74,8 @@ class FoldedGenerator:
 
     @property
     def enlarging_reach(self) -> int:
-        """How many features around it the enlargement of one depends on: 1 + 1/2 + 4/4, rounded up."""
-        return 3
+        """How many features around it the enlargement of one depends on: 1 + 1/2 + 4/4, rounded up, or 1."""
+        return 3 if self.doublings else 1
 
     @property
     def features_macs(self) -> int:
@@ -84,6 +86,8 @@ class FoldedGenerator:
     @property
     def enlarging_macs(self) -> int:
         """Multiplications for the enlargement of the features of one pixel."""
+        if not self.doublings:
+            return self.tail.kernel.size
         first, second = self.doublings
         return first.kernel.size + 4 * second.kernel.size + SCALE**2 * self.tail.kernel.size
 
@@ -94,12 +98,14 @@ class FoldedGenerator:
 
     @property
     def upsampling(self) -> str:
-        """``nearest`` or ``subpixel``."""
+        """``nearest``, ``subpixel`` or ``direct``."""
+        if not self.doublings:
+            return "direct"
         return "nearest" if self.doublings[0].kernel.shape[0] == 2 else "subpixel"
 
     @property
     def packed_tail(self) -> Convolution:
-        """``tail`` for squares of 2x2 output pixels, row by row, with stride 2.
+        """``tail`` after doublings, for squares of 2x2 output pixels, row by row, with stride 2.
 
         A quarter more multiplications, but processors compute 16 channels together: see ``PackedConv2D``.
         """
@@ -113,7 +119,7 @@ class FoldedGenerator:
         Returns:
             The file's SHA-256, for who loads it to check.
         """
-        arrays = {"padding": np.array(self.padding)}
+        arrays = {"padding": np.array(self.padding), "output": np.array(self.output)}
         for name, layer in self._layers():
             stored = {"kernel": layer.kernel, "bias": layer.bias, "slope": layer.slope}
             arrays |= {f"{name}.{key}": value.astype(dtype) for key, value in stored.items() if value is not None}
@@ -140,22 +146,24 @@ def load_folded(file: Path | BinaryIO) -> FoldedGenerator:
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-        padding = str(arrays.pop("padding"))
+        padding, output = (str(arrays.pop(name)) for name in ("padding", "output"))
         layers: dict[str, dict[str, Weights]] = {}
         for name, array in arrays.items():
             layer, _, part = name.rpartition(".")
             layers.setdefault(layer, {})[part] = array.astype(np.float32)
         convolutions = {name: Convolution(**parts) for name, parts in layers.items()}
         count = sum(name.startswith("block") for name in convolutions) // 2
-        if padding not in get_args(Padding):
-            raise KeyError(padding)
+        for value, known in ((padding, Padding), (output, Output)):
+            if value not in get_args(known):
+                raise KeyError(value)
         return FoldedGenerator(
             convolutions["head"],
             tuple((convolutions[f"block{n}.1"], convolutions[f"block{n}.2"]) for n in range(1, count + 1)),
             convolutions["trunk"],
-            (convolutions["double1"], convolutions["double2"]),
+            tuple(convolutions[name] for name in ("double1", "double2") if "double1" in convolutions),
             convolutions["tail"],
             padding,  # type: ignore[arg-type]
+            output,  # type: ignore[arg-type]
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{file} is no file of a folded generator ({error}); save one anew") from error
@@ -203,10 +211,8 @@ def _fold(source: str, config: dict[str, Any], weights: dict[str, list[Weights]]
 
 
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "Activation": {"activation": "tanh"},
     "BatchNormalization": {"axis": -1},
     "Conv2D": {"strides": [1, 1], "dilation_rate": [1, 1], "groups": 1, "activation": "linear"},
-    "DepthToSpace": {"block_size": 2},
     "Pad": {"mode": "reflect"},
     "PReLU": {"shared_axes": [1, 2]},
     "UpSampling2D": {"size": [2, 2], "interpolation": "nearest"},
@@ -236,14 +242,17 @@ class _Walk:
             number += 1
         trunk = self._convolution("trunk", "_conv", 3, "_bn")
         self._step("trunk_add", "Add", skipped, self._last)
-        doublings = (self._doubling("double1"), self._doubling("double2"))
-        tail = self._convolution("tail", "_conv", 9)
+        direct = "tail_shuffle" in self._layers
+        doublings = () if direct else (self._doubling("double1"), self._doubling("double2"))
+        tail = self._convolution("tail", "_conv", 3 if direct else 9)
         self._step("super_resolved", "Activation")
+        output = self._layers["super_resolved"]["config"]["activation"]
+        if output not in get_args(Output):
+            raise ValueError(f"its output is {output}")
         if len(self._seen) < len(self._layers):
             raise ValueError(f"it has more layers than {len(self._seen)}")
-        return FoldedGenerator(
-            head, tuple(blocks), trunk, doublings, tail, "reflect" if "head_conv_pad" in self._layers else "zero"
-        )
+        padding: Padding = "reflect" if "head_conv_pad" in self._layers else "zero"
+        return FoldedGenerator(head, tuple(blocks), trunk, doublings, tail, padding, output)
 
     def _step(self, name: str, kind: str, *inputs: str) -> list[NDArray[np.float64]]:
         """Check the next layer and give its weights."""
@@ -271,6 +280,8 @@ class _Walk:
             kernel, bias = kernel * scale, (bias - mean) * scale + beta
         if f"{part}_shuffle" in self._layers:
             self._step(f"{part}_shuffle", "DepthToSpace")
+            if self._layers[self._last]["config"]["block_size"] != (SCALE if part == "tail" else 2):
+                raise ValueError(f"{part}_shuffle makes other squares")
         slope = self._step(part + prelu, "PReLU")[0].reshape(-1).astype(np.float32) if prelu else None
         return Convolution(kernel.astype(np.float32), bias.astype(np.float32), slope)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.serving.packaged import PACKAGED, packaged_file
 
 if TYPE_CHECKING:
     from sr_pipeline.serving.enlargement import Upscale
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 REGISTERED = "sr-generator"
 """Name of the registered model whose aliases and versions are meant."""
 
-DEFAULT = "champion"
+DEFAULT = "fidelity"
 
 
 def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels: int | None = None) -> "Upscale":
     """A generator, ready to enlarge.
 
     Args:
-        name: a ``.keras`` file; an alias or a version of the registered model, such as ``champion`` or ``3``; or any
-            registered model as ``models:/…``.
+        name: of a generator of this package (``PACKAGED``); a ``.keras`` file; an alias or a version of the registered
+            model, such as ``champion`` or ``3``; or any registered model as ``models:/…``.
         engine: what computes: see ``upscaler.ENGINES``.
         tile: edge in pixels of what is computed at once; None: what is fastest here.
         pixels: how many are to be enlarged, if that is known: few are not worth the start of a large library.
@@ -48,7 +49,7 @@ def find_model(name: str) -> "FoldedGenerator":
     """
     from sr_pipeline.serving.folding import read_folded
 
-    return read_folded(Path(name) if _is_file(name) else _registered_file(name))
+    return read_folded(_file(name))
 
 
 @contextmanager
@@ -65,6 +66,12 @@ def _no_start_up_lines() -> Iterator[None]:
         os.close(kept)
 
 
+def _file(name: str) -> Path:
+    if name in PACKAGED:
+        return packaged_file(name)
+    return Path(name) if _is_file(name) else _registered_file(name)
+
+
 def _is_file(name: str) -> bool:
     return name.endswith(".keras") or (Path(name).is_file() and not name.startswith("models:/"))
 
@@ -77,7 +84,8 @@ def _registered_file(name: str) -> Path:
         open_store()
     except UserError as error:
         raise UserError(
-            f"--model {name} is looked up in the MLflow registry, but {error}; or name a .keras file"
+            f"--model {name} is looked up in the MLflow registry, but {error}; or name a "
+            f"generator of this package ({', '.join(PACKAGED)}) or a .keras file"
         ) from error
     return registered_generator_file(name if name.startswith("models:/") else _uri(name))
 
@@ -99,11 +107,9 @@ class ModelShelf:
 
     def listed(self) -> list[dict[str, str]]:
         """``name`` and ``label`` of each."""
-        versions = {} if _is_file(self._first) else _registered_versions()
-        label = versions.get(self._first, Path(self._first).name)
-        return [{"name": self._first, "label": label}] + [
-            {"name": name, "label": label} for name, label in versions.items() if name != self._first
-        ]
+        labels = {name: f"{name}: {packaged.title}" for name, packaged in PACKAGED.items()} | _registered_versions()
+        first = {self._first: labels.get(self._first, Path(self._first).name)}
+        return [{"name": name, "label": label} for name, label in (first | labels).items()]
 
     def open(self, name: str) -> "Upscale":
         """The model of that name, one that is listed.
@@ -118,10 +124,13 @@ class ModelShelf:
 
 
 def _registered_versions() -> dict[str, str]:
-    """Labels of aliases and versions, by name, the newest version first."""
+    """Labels of aliases and versions, by name, the newest version first; none without a store."""
     from sr_pipeline.tracking import open_store
 
-    client = open_store()
+    try:
+        client = open_store()
+    except UserError:
+        return {}
     found = sorted(client.search_model_versions(f"name = '{REGISTERED}'"), key=lambda version: -int(version.version))
     labels = {}
     aliases: dict[str, Any] = client.get_registered_model(REGISTERED).aliases if found else {}

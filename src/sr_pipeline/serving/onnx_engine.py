@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Window
+from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.serving.folding import Convolution, FoldedGenerator
 
 try:
@@ -109,8 +110,11 @@ class _Nodes:
             x = self.add("DepthToSpace", x, blocksize=2)
             if moved:
                 x = self.add("Slice", x, *(self._weight(np.array(values)) for values in ([1, 1], [-1, -1], [2, 3])))
-        x = self._convolve(x, generator.packed_tail, 4, stride=2)
-        return self.add("Tanh", self.add("DepthToSpace", x, blocksize=2))
+        if generator.doublings:
+            x = self.add("DepthToSpace", self._convolve(x, generator.packed_tail, 4, stride=2), blocksize=2)
+        else:
+            x = self.add("DepthToSpace", self._convolve(x, generator.tail, 1), blocksize=SCALE)
+        return self.add("Tanh", x) if generator.output == "tanh" else x
 
     def _convolve(self, x: str, layer: Convolution, margin: int, *, stride: int = 1, mode: str = "reflect") -> str:
         if self._reflect:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.imaging.tiling import Window
+from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.serving.folding import Convolution, FoldedGenerator
 
 
@@ -50,13 +51,19 @@ class TensorFlowEngine:
         return self._convolve(self._pad(x, 1), self.generator.trunk, 1) + head
 
     def _compute_enlarged(self, features: tf.Tensor) -> tf.Tensor:
+        if not self.generator.doublings:  # few multiplications, so they can be in float32
+            x = self._convolve(self._pad(tf.cast(features, tf.float32), 1), self.generator.tail, 1)
+            return self._activate(tf.nn.depth_to_space(x, SCALE))
         first, second = self.generator.doublings
         tail = self.generator.packed_tail
         x = self._convolve(self._pad(features, 1, repeat_edge=bool(self._moved)), first, 1)
         x = self._convolve(self._shuffle(x, 1, repeat_edge=bool(self._moved)), second, 1)
         x = self._convolve(self._shuffle(x, 4), tail, 4, stride=2)
         lost = tail.bias - tail.bias.astype(self._dtype.as_numpy_dtype).astype(np.float32)
-        return tf.nn.depth_to_space(tf.tanh(tf.cast(x, tf.float32) + lost), 2)
+        return tf.nn.depth_to_space(self._activate(tf.cast(x, tf.float32) + lost), 2)
+
+    def _activate(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(x) if self.generator.output == "tanh" else x
 
     def _convolve(self, x: tf.Tensor, layer: Convolution, margin: int, stride: int = 1) -> tf.Tensor:
         # Constants of the traced function, not its inputs: so oneDNN arranges a kernel for itself once, not each call.

@@ -34,6 +34,10 @@ class TrainingInputs:
     def content(self) -> dict[str, Any]:
         """As plain values."""
         recipe = self.recipe.model_dump(mode="json")
+        if recipe["pretraining"]:
+            given = recipe["pretraining"].pop("generator")
+            if given:
+                recipe["pretraining"]["generator_sha256"] = _file_digest(given)
         return {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
 
     @cached_property

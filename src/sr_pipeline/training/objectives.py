@@ -1,6 +1,6 @@
 """Losses of the SRGAN. Images are float32 (n, h, w, 3) in [-1, 1]; every loss is a scalar mean over the batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -10,12 +10,19 @@ def pixel_loss(hr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(hr - sr))
 
 
-def perceptual_loss(hr_features: tf.Tensor, sr_features: tf.Tensor, scale: float = 1.0) -> tf.Tensor:
-    """Mean squared difference of VGG features: Ledig et al. 2017, equation 5, averaged over channels too.
+def perceptual_loss(
+    hr_features: Sequence[tf.Tensor], sr_features: Sequence[tf.Tensor], weights: Sequence[float], scale: float = 1.0
+) -> tf.Tensor:
+    """Weighted sum over layers of the mean squared difference of their VGG features.
 
-    ``scale`` multiplies the features first, so the loss changes by its square.
+    Of each layer it is Ledig et al. 2017, equation 5, averaged over channels too. ``scale`` multiplies the features
+    first, so the loss changes by its square.
     """
-    return tf.reduce_mean(tf.square(scale * (hr_features - sr_features)))
+    of_layers = [
+        weight * tf.reduce_mean(tf.square(scale * (hr - sr)))
+        for hr, sr, weight in zip(hr_features, sr_features, weights, strict=True)
+    ]
+    return tf.add_n(of_layers)
 
 
 def generator_adversarial_loss(sr_logits: tf.Tensor) -> tf.Tensor:

@@ -4,11 +4,19 @@ The defaults are recipe ``seed``. ``conf/base/parameters_recipes.yml`` names the
 what each changes. This module does not import TensorFlow.
 """
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sr_pipeline.networks.parameters import DiscriminatorParameters, GeneratorParameters, Parameters
+from sr_pipeline.errors import UserError
+from sr_pipeline.networks.parameters import (
+    LAST_LAYER,
+    DiscriminatorParameters,
+    FeatureLayer,
+    GeneratorParameters,
+    Parameters,
+)
 
 
 class LearningRate(Parameters):
@@ -35,6 +43,21 @@ class PretrainingParameters(Parameters):
 
     steps: int = Field(1_000_000, ge=1)
     learning_rate: LearningRate = LearningRate()
+    generator: Path | None = Field(
+        None, description="a .keras file to take instead of making these steps: a training goes on as after them"
+    )
+
+    def check_file(self) -> None:
+        """Check that the generator's file, if one is named, exists.
+
+        Raises:
+            UserError: if it does not.
+        """
+        if self.generator is not None and not self.generator.is_file():
+            raise UserError(
+                f"the pretrained generator {self.generator} is missing; set recipes.<name>.pretraining.generator to a "
+                ".keras file, or to null to make the steps"
+            )
 
 
 class AdversarialParameters(Parameters):
@@ -51,10 +74,20 @@ class AdversarialParameters(Parameters):
     gradient_penalty: float = Field(
         10.0, ge=0, description="weight lambda of the penalty of the objective 'wasserstein' (Gulrajani et al. 2017)"
     )
+    features: dict[FeatureLayer, float] = Field(
+        {LAST_LAYER: 1.0},
+        min_length=1,
+        description="layers of VGG19 and the weights of their differences; several as in Johnson et al. 2016",
+    )
     feature_scale: float = Field(
         1.0, gt=0, description="factor on VGG features before their difference; Ledig et al., section 3.2: 1/12.75"
     )
     weight: float = Field(1.0, ge=0, description="of the adversarial loss; Ledig et al., equation 3: 1e-3")
+    pixel_weight: float = Field(
+        0.0,
+        ge=0,
+        description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one, too",
+    )
 
 
 class GrowthParameters(Parameters):
@@ -101,6 +134,8 @@ class Recipe(Parameters):
                 "the gradient penalty is of each image on its own, so its critic has no batch normalization "
                 "(Gulrajani et al. 2017, section 4): set discriminator.batch_normalization to false"
             )
+        if self.growth and self.generator.upsampling == "direct":
+            raise ValueError("growth is by doublings: set generator.upsampling to nearest or subpixel")
         if self.growth and self.growth.fade_steps > self.adversarial.steps:
             raise ValueError("growth.fade_steps must not exceed adversarial.steps, or fading in never ends")
         return self

@@ -136,15 +136,21 @@ def adversarial_update(contest: Contest) -> Update:
             sr = generator.call(unit(lr), count)
             hr_logits = discriminator.call(target, count)
             sr_logits = discriminator.call(sr, count)
-            perceptual = perceptual_loss(target_features, contest.features(sr), parameters.feature_scale)
+            perceptual = perceptual_loss(
+                target_features, contest.features(sr), list(parameters.features.values()), parameters.feature_scale
+            )
             deception = _deception(parameters, sr_logits)
             generator_loss = perceptual + parameters.weight * deception
+            pixels = {"pixel_loss": pixel_loss(target, sr)} if parameters.pixel_weight else {}
+            for loss in pixels.values():
+                generator_loss += parameters.pixel_weight * loss
             judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
             scaled_generator_loss = generator.scaled(generator_loss)
             scaled_judgement = discriminator.scaled(judgement)
         rate = learning_rate_of(generator)
         return {
             "perceptual_loss": perceptual,
+            **pixels,
             "adversarial_loss": deception,
             "generator_loss": generator_loss,
             "discriminator_loss": judgement,

@@ -2,9 +2,11 @@
 
 import logging
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -176,10 +178,13 @@ class Trainer:
         phases = self.phases()
         loop = _Loop(self, validation, parameters, observe, checkpoints)
         restored = checkpoints.newest(sum(phase.steps for phase in phases)) if checkpoints else None
+        recipe = self.recipe
         with self.devices.strategy.scope():
             if restored:
                 loop.restore(restored)
-            recipe = self.recipe
+            elif recipe.pretraining and recipe.pretraining.generator:
+                self._take_pretrained(recipe.pretraining.generator)
+                loop.step = recipe.pretraining.steps
             batches = training_batches(
                 crops, recipe.batch_size, augment=recipe.augment, seed=self.seed, start=loop.step
             )
@@ -200,8 +205,31 @@ class Trainer:
                     self.average.set_weights(self.generator.get_weights())
                 loop.run(phase, step, batches, last)
             if phase.generator and phase.generator not in loop.generators:
-                loop.generators[phase.generator] = self.generator_of(self.resulting_generator.get_weights())
+                weights = self.resulting_generator.get_weights()
+                loop.generators[phase.generator] = self.generator_of(weights)
+                self.generator.set_weights(weights)  # the next phase goes on from what is kept
             first = last
+
+    def _take_pretrained(self, file: Path) -> None:
+        """Start from the weights of a generator in ``file``.
+
+        Raises:
+            UserError: if it is none of this recipe's network.
+        """
+        try:
+            model = keras.saving.load_model(file, compile=False)
+            same = self.generator_of(model.get_weights())
+            picture = np.linspace(0, 1, 3 * 8 * 8, dtype=np.float32).reshape(1, 8, 8, 3)
+            if not np.allclose(model(picture), same(picture), atol=1e-4):
+                raise ValueError("it computes something else")
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{file} is no generator of this recipe's network ({reason}); set recipes.<name>.generator to the one "
+                "it was trained with, or recipes.<name>.pretraining.generator to another file"
+            ) from error
+        for network in filter(None, (self.generator, self.average)):
+            network.set_weights(model.get_weights())
 
     def phases(self) -> list[Phase]:
         """The phases of the recipe in their order."""

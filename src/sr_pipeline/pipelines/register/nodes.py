@@ -1,6 +1,7 @@
 """The node that puts the generator into the MLflow model registry."""
 
 import logging
+import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -74,13 +75,15 @@ def _log_model(generator: Any, images: pd.DataFrame, model_name: str) -> Any:
 
     package = Path(sr_pipeline.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
+        code = Path(scratch) / package.name
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__", "page", "weights"))
         file = Path(scratch) / f"{ARTIFACT}.keras"
         save_keras_model(generator, file)
         return mlflow.pyfunc.log_model(
             name="generator",
             python_model=str(package / "serving" / "registered_model.py"),
             artifacts={ARTIFACT: str(file)},
-            code_paths=[str(package)],
+            code_paths=[str(code)],
             signature=_signature(),
             input_example=_input_example(images),
             registered_model_name=model_name,

@@ -77,7 +77,8 @@ def train_generators(
         checkpoints.clear()
     devices = open_devices(parameters.distribute)
     with devices.strategy.scope():
-        features = FeatureExtractor(perceptual.weights, dtype=dtype_policy(precision), seed=seed)
+        layers = recipe.adversarial.features
+        features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
     if perceptual.weights == "untrained":
         log.warning(
             "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
