@@ -45,9 +45,10 @@ class FoldedGenerator:
         head: the first convolution.
         blocks: the two convolutions of each residual block.
         trunk: the convolution after them, whose output is added to that of ``head``.
-        doublings: none, or two convolutions to four times the channels, the pixels of 2x2 squares row by row. Kernels of
-            3x3 make the squares of the enlarged picture. Kernels of 2x2 make squares moved by one pixel up and left, one
-            more in each direction: rows -1 and 0, 1 and 2, … of which the first and the last are beyond the picture.
+        doublings: none, or two convolutions to four times the channels, the pixels of 2x2 squares row by row. Kernels
+            of 3x3 make the squares of the enlarged picture. Kernels of 2x2 make squares moved by one pixel up and
+            left, one more in each direction: rows -1 and 0, 1 and 2, … of which the first and the last are beyond the
+            picture.
         tail: the last convolution: to RGB; without doublings, to that of 4x4 squares of pixels, row by row.
         padding: of all convolutions. That of a doubling by 2x2 pads by one; where it reflects, it repeats the edge
             pixel, as a reflected picture of twice the size does.
