@@ -38,7 +38,8 @@ def test_the_committed_parameters_are_valid(base):
 
 @pytest.mark.parametrize("environment", ["coco2014", "release"])
 def test_the_committed_environments_are_valid(environment):
-    loader = OmegaConfigLoader(str(REPOSITORY / "conf"), environment, "base", merge_strategy={"parameters": "soft"})
+    settings = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
+    loader = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)
     parameters = check_parameters(loader["parameters"])
     assert parameters.recipe == {"coco2014": "seed", "release": "release"}[environment]
 
