@@ -10,7 +10,7 @@ from sr_pipeline.training import trainer as trainer_module
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
 from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
-from sr_pipeline.training.steps import learning_rate_schedule, signed, unit
+from sr_pipeline.training.steps import learning_rate_schedule, signed, unit, window_of
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
 
@@ -113,6 +113,24 @@ def test_a_weighted_pixel_loss_is_part_of_the_generators(features, batch):
     assert float(weighted["generator_loss"]) == pytest.approx(
         float(plain["generator_loss"] + 5 * weighted["pixel_loss"]), rel=1e-5
     )
+
+
+def test_shifted_windows_are_the_same_of_both_images_and_move(features, batch):
+    recipe = variant(adversarial={"steps": 3, "shift": 32})
+    trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3)
+    assert trainer.discriminator.input_shape == (None, 16, 16, 3)
+    places = np.tile(np.arange(48 * 48, dtype=np.float32).reshape(1, 48, 48, 1), (2, 1, 1, 3))
+    corners = []
+    for count in range(40):
+        cut = window_of(48, recipe.adversarial, seed=3, count=tf.constant(count))
+        one, other = cut(tf.constant(places)).numpy(), cut(tf.constant(-places)).numpy()
+        row, column = divmod(int(one[0, 0, 0, 0]), 48)
+        assert np.array_equal(one, places[:, row : row + 16, column : column + 16])
+        assert np.array_equal(other, -one)
+        corners.append((row, column))
+    assert {(row % 4, column % 4) for row, column in corners} > {(0, 0), (3, 1), (2, 2)}
+    losses = trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr)
+    assert np.isfinite(float(losses["generator_loss"]))
 
 
 CRITIC = {"filters": 4, "dense": 4, "batch_normalization": False}

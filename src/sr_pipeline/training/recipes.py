@@ -88,6 +88,14 @@ class AdversarialParameters(Parameters):
         ge=0,
         description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one, too",
     )
+    shift: int = Field(
+        0,
+        ge=0,
+        multiple_of=16,
+        description="VGG19 and the discriminator see windows that are so much smaller than the crops, at places drawn "
+        "for each step. Else what their strides prefer always falls on the same of the 4x4 pixels that the generator "
+        "makes of one, which it learns: a grid",
+    )
 
 
 class GrowthParameters(Parameters):
@@ -134,6 +142,8 @@ class Recipe(Parameters):
                 "the gradient penalty is of each image on its own, so its critic has no batch normalization "
                 "(Gulrajani et al. 2017, section 4): set discriminator.batch_normalization to false"
             )
+        if self.growth and self.adversarial.shift:
+            raise ValueError("growing networks judge whole crops: set adversarial.shift to 0")
         if self.growth and self.generator.upsampling == "direct":
             raise ValueError("growth is by doublings: set generator.upsampling to nearest or subpixel")
         if self.growth and self.growth.fade_steps > self.adversarial.steps:

@@ -130,10 +130,13 @@ def adversarial_update(contest: Contest) -> Update:
 
     def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
         count = generator.iterations
-        target = contest.prepare(signed(hr), count)
+        whole_target = contest.prepare(signed(hr), count)
+        window = window_of(whole_target.shape[1], parameters, contest.seed, count)
+        target = window(whole_target)
         target_features = contest.features(target)
         with tf.GradientTape(persistent=True) as tape:
-            sr = generator.call(unit(lr), count)
+            whole_sr = generator.call(unit(lr), count)
+            sr = window(whole_sr)
             hr_logits = discriminator.call(target, count)
             sr_logits = discriminator.call(sr, count)
             perceptual = perceptual_loss(
@@ -141,7 +144,7 @@ def adversarial_update(contest: Contest) -> Update:
             )
             deception = _deception(parameters, sr_logits)
             generator_loss = perceptual + parameters.weight * deception
-            pixels = {"pixel_loss": pixel_loss(target, sr)} if parameters.pixel_weight else {}
+            pixels = {"pixel_loss": pixel_loss(whole_target, whole_sr)} if parameters.pixel_weight else {}
             for loss in pixels.values():
                 generator_loss += parameters.pixel_weight * loss
             judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
@@ -206,6 +209,18 @@ def learning_rate_schedule(
     if learning_rate.decay == "step":
         boundaries, values = [steps // 2], [learning_rate.initial, learning_rate.initial / 10]
     return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
+
+
+def window_of(
+    size: int, parameters: AdversarialParameters, seed: int, count: tf.Tensor
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What cuts the same part out of all images (n, size, size, 3): its place is a function of seed and step."""
+    shift = parameters.shift
+    if not shift:
+        return lambda images: images
+    key = tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
+    row, column = tf.unstack(tf.random.stateless_uniform((2,), key, maxval=shift + 1, dtype=tf.int32))
+    return lambda images: tf.slice(images, [0, row, column, 0], [-1, size - shift, size - shift, 3])
 
 
 def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:

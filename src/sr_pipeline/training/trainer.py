@@ -130,7 +130,9 @@ class Trainer:
         self.devices.check_batch_size(recipe.batch_size)
         with self.devices.strategy.scope():
             self.generator = build_generator(recipe.generator, dtype=policy, seed=seed, for_training=True)
-            self.discriminator = build_discriminator(recipe.discriminator, crop_size, dtype=policy, seed=seed + 1)
+            self.discriminator = build_discriminator(
+                recipe.discriminator, crop_size - recipe.adversarial.shift, dtype=policy, seed=seed + 1
+            )
             networks = (recipe.generator, recipe.discriminator)
             self.growth = (
                 Growth(self.generator, self.discriminator, networks, dtype=policy, seed=seed + 2)
