@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_pipeline.networks.training_layers import DoublingConv2D, FusedBatchNormalization, PackedConv2D
+from sr_pipeline.networks.training_layers import DoublingConv2D, EqualPhases, FusedBatchNormalization, PackedConv2D
 
 
 def forward_and_backward(layer, images, weights=None):
@@ -73,3 +73,16 @@ def test_fused_batch_normalization(rng):
         assert np.allclose(one, other, atol=1e-5)
     assert not np.allclose(fused.moving_mean, 0)
     assert np.allclose(fused(images, training=False), plain(images, training=False), atol=1e-5)
+
+
+def test_equal_phases_are_the_nearest_weights_of_equal_gains(rng):
+    kernel, biases = rng.normal(size=(3, 3, 5, 48)).astype(np.float32), rng.normal(size=48).astype(np.float32)
+    constraint = EqualPhases(16)
+    equal = constraint(tf.constant(kernel)).numpy()
+    gains = equal.sum((0, 1)).reshape(5, 16, 3)
+    assert np.allclose(gains, gains.mean(1, keepdims=True), atol=1e-5)
+    assert np.allclose(gains.mean(1), kernel.sum((0, 1)).reshape(5, 16, 3).mean(1), atol=1e-5)
+    change = (equal - kernel).reshape(9, 5, 48)
+    assert np.allclose(change, change[:1], atol=1e-6), "a step along the gradient of the gains, and no other"
+    assert np.allclose(constraint(tf.constant(equal)), equal, atol=1e-6)
+    assert np.allclose(constraint(tf.constant(biases)), np.tile(biases.reshape(16, 3).mean(0), 16), atol=1e-6)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_pipeline.networks.layers import Style, convolve, double, normalize, prelu, shuffle
+from sr_pipeline.networks.layers import Style, convolve, double, enlarge_at_once, normalize, prelu
 from sr_pipeline.networks.parameters import SCALE, GeneratorParameters
 
 
@@ -45,8 +45,7 @@ def build_generator(
     x = norm(x, "trunk_bn")
     x = keras.layers.Add(dtype=style.dtype, name="trunk_add")([head, x])
     if parameters.upsampling == "direct":
-        x = convolve(x, 3 * SCALE**2, 3, style, name="tail_conv")
-        x = shuffle(x, SCALE, "tail_shuffle")
+        x = enlarge_at_once(x, SCALE, style, "tail", equal_phases=parameters.equal_phases)
     else:
         for index in (1, 2):
             x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")

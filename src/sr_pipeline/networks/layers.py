@@ -22,6 +22,7 @@ class Style:
         synchronized: whether batch normalization takes its moments over the batches of all devices.
         few_filters_convolution: likewise, of convolutions to pictures.
         doubling_convolution: one that enlarges by nearest neighbours on its way; None: two layers.
+        phases_constraint: what keeps the phases of a convolution equal in training.
     """
 
     padding: Padding
@@ -29,6 +30,7 @@ class Style:
     normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization
     few_filters_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
     doubling_convolution: type[keras.layers.Conv2D] | None = None
+    phases_constraint: type[keras.constraints.Constraint] | None = None
     synchronized: bool = False
 
     @classmethod
@@ -39,10 +41,16 @@ class Style:
             return cls(padding, policy)
         import tensorflow as tf
 
-        from sr_pipeline.networks.training_layers import DoublingConv2D, FusedBatchNormalization, PackedConv2D
+        from sr_pipeline.networks.training_layers import (
+            DoublingConv2D,
+            EqualPhases,
+            FusedBatchNormalization,
+            PackedConv2D,
+        )
 
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        return cls(padding, policy, FusedBatchNormalization, PackedConv2D, DoublingConv2D, synchronized=several)
+        layers = (FusedBatchNormalization, PackedConv2D, DoublingConv2D, EqualPhases)
+        return cls(padding, policy, *layers, synchronized=several)
 
 
 def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTensor:
@@ -115,6 +123,29 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
         x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=style.dtype, name=f"{name}_nearest")(x)
         x = convolve(x, filters, 3, style, name=f"{name}_conv")
     return prelu(x, style, f"{name}_prelu")
+
+
+def enlarge_at_once(
+    x: keras.KerasTensor, scale: int, style: Style, name: str, *, equal_phases: bool
+) -> keras.KerasTensor:
+    """One 3x3 convolution to the colours of all ``scale`` x ``scale`` pixels that a pixel becomes, and a shuffle.
+
+    With ``equal_phases``, training keeps these pixels equal where the input is constant: see ``EqualPhases``.
+    """
+    reflect = style.padding == "reflect"
+    if reflect:
+        x = reflect_pad(x, 1, f"{name}_conv_pad")
+    constraint = style.phases_constraint(scale**2) if style.phases_constraint and equal_phases else None
+    x = keras.layers.Conv2D(
+        3 * scale**2,
+        3,
+        padding="valid" if reflect else "same",
+        kernel_constraint=constraint,
+        bias_constraint=constraint,
+        dtype=style.dtype,
+        name=f"{name}_conv",
+    )(x)
+    return shuffle(x, scale, f"{name}_shuffle")
 
 
 def shuffle(x: keras.KerasTensor, scale: int, name: str) -> keras.KerasTensor:

@@ -6,9 +6,9 @@ with the changes each field names.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sr_pipeline.errors import UserError
 
@@ -36,11 +36,22 @@ class GeneratorParameters(Parameters):
         description="nearest x2 before a convolution; the paper: sub-pixel shuffle after one; 'direct': all hidden "
         "convolutions at the size of the input, and one shuffle by 4 after the last (Shi et al. 2016, equation 4)",
     )
+    equal_phases: bool = Field(
+        False,
+        description="of 'direct': training keeps the gains of all 16 positions equal, so that areas of one colour have "
+        "no grid (Sugawara et al. 2018, arXiv:1806.02658, section 3)",
+    )
     output: Output = Field("tanh", description="activation of the enlarged picture")
     initialization: Literal["glorot", "interpolating"] = Field(
         "glorot",
-        description="'interpolating' starts from a smooth enlargement of the input: see networks.initialization",
+        description="'interpolating' starts from a smooth enlargement of the input: see networks.generator",
     )
+
+    @model_validator(mode="after")
+    def _check_phases(self) -> Self:
+        if self.equal_phases and self.upsampling != "direct":
+            raise ValueError("equal_phases is of upsampling 'direct'; the others have no such phases")
+        return self
 
 
 class DiscriminatorParameters(Parameters):
