@@ -74,8 +74,10 @@ def reach(generator: Any) -> int:
         if kernel:
             radius += max(edge // 2 for edge in kernel) / scale
         kind = type(operation).__name__
-        if kind in ("UpSampling2D", "DepthToSpace"):
-            scale *= operation.size[0] if kind == "UpSampling2D" else operation.block_size
+        if kind == "UpSampling2D":
+            scale *= operation.size[0]
+        elif kind == "DepthToSpace":
+            scale *= operation.block_size
     return int(np.ceil(radius))
 
 

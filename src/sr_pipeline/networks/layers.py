@@ -62,6 +62,16 @@ def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTens
     return _named(padded, name)
 
 
+def _padded(x: keras.KerasTensor, kernel: int, style: Style, name: str) -> tuple[keras.KerasTensor, str]:
+    """What a convolution that keeps the size is given, and the padding left to the convolution itself.
+
+    Zero padding is left to it, which is faster than a separate pad.
+    """
+    if style.padding == "reflect":
+        return reflect_pad(x, kernel // 2, f"{name}_pad"), "valid"
+    return x, "same"
+
+
 def convolve(
     x: keras.KerasTensor,
     filters: int,
@@ -72,19 +82,14 @@ def convolve(
     use_bias: bool = True,
     name: str,
 ) -> keras.KerasTensor:
-    """Convolution that keeps the size (or divides it by ``strides``, rounding up).
-
-    Zero padding is left to the convolution itself, which is faster than a separate pad.
-    """
-    reflect = style.padding == "reflect"
-    if reflect:
-        x = reflect_pad(x, kernel // 2, f"{name}_pad")
+    """Convolution that keeps the size (or divides it by ``strides``, rounding up)."""
+    x, padding = _padded(x, kernel, style, name)
     layer = style.few_filters_convolution if filters <= 3 else keras.layers.Conv2D
     return layer(
         filters,
         kernel,
         strides=strides,
-        padding="valid" if reflect else "same",
+        padding=padding,
         use_bias=use_bias,
         dtype=style.dtype,
         name=name,
@@ -132,14 +137,12 @@ def enlarge_at_once(
 
     With ``equal_phases``, training keeps these pixels equal where the input is constant: see ``EqualPhases``.
     """
-    reflect = style.padding == "reflect"
-    if reflect:
-        x = reflect_pad(x, 1, f"{name}_conv_pad")
+    x, padding = _padded(x, 3, style, f"{name}_conv")
     constraint = style.phases_constraint(scale**2) if style.phases_constraint and equal_phases else None
     x = keras.layers.Conv2D(
         3 * scale**2,
         3,
-        padding="valid" if reflect else "same",
+        padding=padding,
         kernel_constraint=constraint,
         bias_constraint=constraint,
         dtype=style.dtype,

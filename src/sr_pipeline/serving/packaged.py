@@ -24,7 +24,7 @@ class Packaged(NamedTuple):
 PACKAGED = {
     "fidelity": Packaged("close to the original", "709af5d4d0702a6ebfbc326e548e4894437937e863e5fc67e2d9d3e5e5e1612f"),
 }
-"""By name; ``weights/README.md`` describes them, and how they were made."""
+"""By name; docs/models.md describes them, and how they were made."""
 
 
 def packaged_file(name: str) -> Path:

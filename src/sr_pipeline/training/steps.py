@@ -144,9 +144,10 @@ def adversarial_update(contest: Contest) -> Update:
             )
             deception = _deception(parameters, sr_logits)
             generator_loss = perceptual + parameters.weight * deception
-            pixels = {"pixel_loss": pixel_loss(whole_target, whole_sr)} if parameters.pixel_weight else {}
-            for loss in pixels.values():
-                generator_loss += parameters.pixel_weight * loss
+            pixels: Losses = {}
+            if parameters.pixel_weight:
+                pixels["pixel_loss"] = pixel_loss(whole_target, whole_sr)
+                generator_loss += parameters.pixel_weight * pixels["pixel_loss"]
             judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
             scaled_generator_loss = generator.scaled(generator_loss)
             scaled_judgement = discriminator.scaled(judgement)
@@ -218,8 +219,8 @@ def window_of(
     shift = parameters.shift
     if not shift:
         return lambda images: images
-    key = tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
-    row, column = tf.unstack(tf.random.stateless_uniform((2,), key, maxval=shift + 1, dtype=tf.int32))
+    corner = tf.random.stateless_uniform((2,), _key(seed, count), maxval=shift + 1, dtype=tf.int32)
+    row, column = tf.unstack(corner)
     return lambda images: tf.slice(images, [0, row, column, 0], [-1, size - shift, size - shift, 3])
 
 
@@ -254,10 +255,14 @@ def _judgement(
 def _mixtures(size: tf.Tensor, seed: int, count: tf.Tensor) -> tf.Tensor:
     """Uniform numbers (size, 1, 1, 1): a function of seed and step, and each device's part of the whole batch's."""
     context = tf.distribute.get_replica_context()
-    key = tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
-    every = tf.random.stateless_uniform((size * context.num_replicas_in_sync, 1, 1, 1), key)
+    every = tf.random.stateless_uniform((size * context.num_replicas_in_sync, 1, 1, 1), _key(seed, count))
     first = tf.cast(context.replica_id_in_sync_group, tf.int32) * size
     return every[first : first + size]
+
+
+def _key(seed: int, count: tf.Tensor) -> tf.Tensor:
+    """Seed of a stateless random operation in one step."""
+    return tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
 
 
 def _move_average(average: keras.Model, model: keras.Model, decay: float, count: tf.Tensor) -> None:
