@@ -88,6 +88,11 @@ class AdversarialParameters(Parameters):
         ge=0,
         description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one, too",
     )
+    joint_batch: bool = Field(
+        False,
+        description="the discriminator judges photographs and generated images in one batch. In batches of their own, "
+        "its batch normalization gives both the same mean and contrast, and takes away what tells them apart at first",
+    )
     shift: int = Field(
         0,
         ge=0,

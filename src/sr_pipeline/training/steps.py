@@ -137,8 +137,7 @@ def adversarial_update(contest: Contest) -> Update:
         with tf.GradientTape(persistent=True) as tape:
             whole_sr = generator.call(unit(lr), count)
             sr = window(whole_sr)
-            hr_logits = discriminator.call(target, count)
-            sr_logits = discriminator.call(sr, count)
+            hr_logits, sr_logits = _judge(discriminator, target, sr, count, joint=parameters.joint_batch)
             perceptual = perceptual_loss(
                 target_features, contest.features(sr), list(parameters.features.values()), parameters.feature_scale
             )
@@ -222,6 +221,16 @@ def window_of(
     corner = tf.random.stateless_uniform((2,), _key(seed, count), maxval=shift + 1, dtype=tf.int32)
     row, column = tf.unstack(corner)
     return lambda images: tf.slice(images, [0, row, column, 0], [-1, size - shift, size - shift, 3])
+
+
+def _judge(
+    discriminator: Player, hr: tf.Tensor, sr: tf.Tensor, count: tf.Tensor, *, joint: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The discriminator's logits (n, 1) of photographs and of generated images."""
+    if joint:
+        of_hr, of_sr = tf.split(discriminator.call(tf.concat([hr, sr], 0), count), 2)
+        return of_hr, of_sr
+    return discriminator.call(hr, count), discriminator.call(sr, count)
 
 
 def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
