@@ -9,7 +9,7 @@ from kedro.config import OmegaConfigLoader
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.parameters import PerceptualParameters
 from sr_pipeline.parameters import check_parameters
-from sr_pipeline.training.recipes import Recipe
+from sr_pipeline.training.recipes import PretrainingParameters, Recipe
 from tests.conftest import REPOSITORY
 
 
@@ -41,7 +41,7 @@ def test_the_committed_environments_are_valid(environment):
     settings = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
     loader = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)
     parameters = check_parameters(loader["parameters"])
-    assert parameters.recipe == {"coco2014": "seed", "release": "release"}[environment]
+    assert parameters.recipe == {"coco2014": "seed", "release": "perceptual"}[environment]
 
 
 def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
@@ -91,6 +91,11 @@ def test_an_unknown_recipe_is_told_of_all_there_are(base):
     with pytest.raises(UserError) as caught:
         check_parameters(set_at(base, "recipe", "zzz"))
     assert str(caught.value) == f"recipe 'zzz' is unknown; choose one of: {', '.join(sorted(base['recipes']))}"
+
+
+def test_a_missing_pretrained_generator_is_told_before_the_run():
+    with pytest.raises(UserError, match=r"pretrained generator gone\.keras is missing; set recipes\.<name>\.pretraining"):
+        PretrainingParameters(generator="gone.keras").check_file()
 
 
 def test_a_missing_parameter(base):

@@ -52,7 +52,7 @@ VARIANTS = {
         "adversarial": {"steps": 9, "objective": "wasserstein"},
         "average_decay": 0.9,
     },
-    "shift": {"adversarial": {"steps": 9, "shift": 16, "pixel_weight": 1.0}},
+    "shift": {"adversarial": {"steps": 9, "shift": 16, "joint_batch": True, "pixel_weight": 1.0}},
     "progressive": {"growth": {"steps": 5, "fade_steps": 4}, "adversarial": {"steps": 4}},
 }
 

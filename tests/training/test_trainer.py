@@ -9,8 +9,8 @@ from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.training import trainer as trainer_module
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
-from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
-from sr_pipeline.training.steps import learning_rate_schedule, signed, unit, window_of
+from sr_pipeline.training.recipes import AdamParameters, LearningRate, Recipe, TrainParameters
+from sr_pipeline.training.steps import Player, build_optimizer, judge, learning_rate_schedule, signed, unit, window_of
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
 
@@ -131,6 +131,20 @@ def test_shifted_windows_are_the_same_of_both_images_and_move(features, batch):
     assert len({(row % 4, column % 4) for row, column in corners}) == 16
     losses = trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr)
     assert np.isfinite(float(losses["generator_loss"]))
+
+
+def test_only_a_joint_batch_shows_the_discriminator_which_images_have_less_contrast(trainer, batch):
+    """In a batch of its own, normalization makes a picture of half the contrast equal to the original."""
+    player = Player(
+        lambda images, count: trainer.discriminator(images, training=True),
+        [trainer.discriminator],
+        build_optimizer(LearningRate(), 1, AdamParameters()),
+    )
+    hr, count = signed(batch.hr), tf.constant(0)
+    alone, together = (
+        float(tf.norm(tf.subtract(*judge(player, hr, 0.5 * hr, count, joint=joint)))) for joint in (False, True)
+    )
+    assert alone < 0.1 * together
 
 
 def test_equal_phases_leave_no_grid_on_areas_of_one_colour(features, batch):

@@ -15,7 +15,7 @@ from sr_pipeline.errors import UserError
 Padding = Literal["reflect", "zero"]
 Output = Literal["tanh", "linear"]
 SCALE = 4
-"""Enlargement factor of every network here: two doublings (Ledig et al., figure 4)."""
+"""Enlargement factor of every network here (Ledig et al., figure 4)."""
 
 
 class Parameters(BaseModel):

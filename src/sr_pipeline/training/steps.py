@@ -137,7 +137,7 @@ def adversarial_update(contest: Contest) -> Update:
         with tf.GradientTape(persistent=True) as tape:
             whole_sr = generator.call(unit(lr), count)
             sr = window(whole_sr)
-            hr_logits, sr_logits = _judge(discriminator, target, sr, count, joint=parameters.joint_batch)
+            hr_logits, sr_logits = judge(discriminator, target, sr, count, joint=parameters.joint_batch)
             perceptual = perceptual_loss(
                 target_features, contest.features(sr), list(parameters.features.values()), parameters.feature_scale
             )
@@ -211,6 +211,16 @@ def learning_rate_schedule(
     return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
 
 
+def judge(
+    discriminator: Player, hr: tf.Tensor, sr: tf.Tensor, count: tf.Tensor, *, joint: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The discriminator's logits (n, 1) of photographs and of as many generated images; ``joint``: in one batch."""
+    if joint:
+        of_hr, of_sr = tf.split(discriminator.call(tf.concat([hr, sr], 0), count), 2)
+        return of_hr, of_sr
+    return discriminator.call(hr, count), discriminator.call(sr, count)
+
+
 def window_of(
     size: int, parameters: AdversarialParameters, seed: int, count: tf.Tensor
 ) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -221,16 +231,6 @@ def window_of(
     corner = tf.random.stateless_uniform((2,), _key(seed, count), maxval=shift + 1, dtype=tf.int32)
     row, column = tf.unstack(corner)
     return lambda images: tf.slice(images, [0, row, column, 0], [-1, size - shift, size - shift, 3])
-
-
-def _judge(
-    discriminator: Player, hr: tf.Tensor, sr: tf.Tensor, count: tf.Tensor, *, joint: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The discriminator's logits (n, 1) of photographs and of generated images."""
-    if joint:
-        of_hr, of_sr = tf.split(discriminator.call(tf.concat([hr, sr], 0), count), 2)
-        return of_hr, of_sr
-    return discriminator.call(hr, count), discriminator.call(sr, count)
 
 
 def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
