@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
 
 from sr_pipeline.parameters import check_parameters
 from sr_pipeline.pipeline_registry import register_pipelines
@@ -94,17 +95,17 @@ def test_commands_name_what_there_is(page):
     text = page.read_text()
     for names in re.findall(r"--pipelines?=([\w,]+)", text):
         assert set(names.split(",")) <= set(register_pipelines()), names
-    for assignments in re.findall(r"kedro run[^\n`]*?--params=([^\s`'\"]+)", text):
+    for options, assignments in re.findall(r"kedro run([^\n`]*?)--params=([^\s`'\"]+)", text):
         if "precison" in assignments or "…" in assignments:  # a mistake is shown; or only what it begins with
             continue
-        check_parameters(parameters_with(assignments))
+        environment = re.search(r"--env=(\w+)", options)
+        check_parameters(parameters_with(assignments, environment[1] if environment else "base"))
 
 
-def parameters_with(assignments):
-    """The committed parameters with those of ``--params``."""
-    raw = {}
-    for file in sorted((REPOSITORY / "conf/base").glob("parameters*.yml")):
-        raw |= yaml.safe_load(file.read_text())
+def parameters_with(assignments, environment):
+    """The committed parameters of an environment with those of ``--params``."""
+    settings = {"base_env": "base", "default_run_env": "base", "merge_strategy": {"parameters": "soft"}}
+    raw = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)["parameters"]
     for assignment in assignments.split(","):
         name, _, value = assignment.partition("=")
         *path, last = name.split(".")
