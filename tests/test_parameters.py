@@ -41,7 +41,7 @@ def test_the_committed_environments_are_valid(environment):
     settings = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
     loader = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)
     parameters = check_parameters(loader["parameters"])
-    assert parameters.recipe == {"coco2014": "seed", "release": "perceptual"}[environment]
+    assert parameters.recipe == {"coco2014": "seed", "release": "fidelity"}[environment]
 
 
 def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
