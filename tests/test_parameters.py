@@ -94,7 +94,9 @@ def test_an_unknown_recipe_is_told_of_all_there_are(base):
 
 
 def test_a_missing_pretrained_generator_is_told_before_the_run():
-    with pytest.raises(UserError, match=r"pretrained generator gone\.keras is missing; set recipes\.<name>\.pretraining"):
+    with pytest.raises(
+        UserError, match=r"pretrained generator gone\.keras is missing; set recipes\.<name>\.pretraining"
+    ):
         PretrainingParameters(generator="gone.keras").check_file()
 
 
