@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).parents[1]
+
+# A first example may import TensorFlow or SciPy, and the machine may be busy: no test is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 TINY = {
     "recipes": {
         "sample": {

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,13 +11,11 @@ SPACES = ["rgb", "ycbcr", "chroma"]
 images = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9).map(lambda s: (*s, 3)))
 
 
-@settings(deadline=None)
 @given(images, st.sampled_from(SPACES), st.floats(0, 1))
 def test_matching_to_itself_changes_nothing(image, space, strength):
     assert np.array_equal(match_to_input(image, image, space, strength), image)
 
 
-@settings(deadline=None)
 @given(images, images, st.sampled_from(SPACES), st.floats(0, 1))
 def test_shape_and_type_are_kept_whatever_the_sizes(sr, lr, space, strength):
     matched = match_to_input(sr, lr, space, strength)
@@ -25,7 +23,6 @@ def test_shape_and_type_are_kept_whatever_the_sizes(sr, lr, space, strength):
     assert matched.shape == sr.shape
 
 
-@settings(deadline=None)
 @given(images, images)
 def test_the_result_stays_in_the_range_of_the_input(sr, lr):
     matched = match_to_input(sr, lr)
@@ -34,14 +31,12 @@ def test_the_result_stays_in_the_range_of_the_input(sr, lr):
         assert matched[..., channel].max() <= lr[..., channel].max()
 
 
-@settings(deadline=None)
 @given(images, st.tuples(*[st.integers(0, 255)] * 3), st.sampled_from(["rgb", "ycbcr"]))
 def test_to_a_constant_reference_all_become_that_colour(sr, colour, space):
     reference = np.full((3, 2, 3), colour, np.uint8)
     assert np.all(match_to_input(sr, reference, space) == reference[0, 0])
 
 
-@settings(deadline=None)
 @given(images, images, st.sampled_from(SPACES))
 def test_without_strength_nothing_changes(sr, lr, space):
     assert np.array_equal(match_to_input(sr, lr, space, 0.0), sr)

@@ -53,7 +53,7 @@ def test_ssim_follows_wang_2004(rng):
     assert wang_ssim(a)(b) == pytest.approx(expected, rel=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(hnp.arrays(np.uint8, (19, 24, 3)), hnp.arrays(np.uint8, (19, 24, 3)))
 def test_ssim_is_that_of_scikit_image(a, b):
     from skimage.metrics import structural_similarity
@@ -145,7 +145,7 @@ def test_shapes_must_agree_and_suffice(photograph):
         Original(photograph[:18], 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hnp.arrays(np.uint8, (24, 20, 3)), hnp.arrays(np.uint8, (24, 20, 3)), st.sampled_from([1, 2, 4]))
 def test_measures_are_symmetric_and_bounded(a, b, scale):
     forth, back = Original(a, scale).measure(b, METRICS), Original(b, scale).measure(a, METRICS)

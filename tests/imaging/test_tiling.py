@@ -7,7 +7,6 @@ from scipy.ndimage import uniform_filter
 from sr_pipeline.imaging.tiling import enlarge_in_tiles, plan_tiles
 
 
-@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 6), st.integers(1, 20))
 def test_tiles_cover_the_picture_once_and_see_their_margins(height, width, margin, core):
     size = 2 * margin + core
@@ -22,7 +21,7 @@ def test_tiles_cover_the_picture_once_and_see_their_margins(height, width, margi
     assert np.all(covered == 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12))
 def test_tiled_equals_whole_where_the_margin_suffices(height, width, core):
     image = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, 3), np.uint8)

@@ -33,7 +33,7 @@ def test_reach_of_the_full_network():
     assert reach(build_generator(GeneratorParameters())) == 4 + 32 + 1 + 2
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20))
 def test_tiled_equals_whole(generator, height, width, core):
     lr = np.random.default_rng(height * 61 + width).integers(0, 256, (height, width, 3), np.uint8)

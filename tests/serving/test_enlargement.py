@@ -75,7 +75,7 @@ def test_transparent_surroundings_leave_no_halo():
     shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     levels=st.integers(1, 256),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_matching_is_that_of_the_evaluation(seed, shape, levels):
     rng = np.random.default_rng(seed)
     colour = rng.integers(0, levels, (*shape, 3)).astype(np.uint8)
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 @given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_files_are_enlarged_whole_or_refused(tmp_path_factory, data, kind):
     folder = tmp_path_factory.mktemp("fuzz")
     buffer = io.BytesIO()

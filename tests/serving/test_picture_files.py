@@ -62,7 +62,7 @@ def test_every_kind_comes_back_as_it_was(tmp_path, channels, dtype, name):
     dtype=st.sampled_from([np.uint8, np.uint16]),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_png_files_are_valid_whatever_the_size(tmp_path_factory, shape, dtype, seed):
     pixels = noise(*shape, dtype=dtype, seed=seed)
     path = written(tmp_path_factory.mktemp("png"), pixels)

@@ -73,7 +73,7 @@ def test_what_cannot_be_enlarged_gets_one_sentence(content, sentence):
 
 
 @given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_are_enlarged_or_refused(data, kind):
     noise = np.random.default_rng(0).integers(0, 256, (MIN_EDGE, 40, 3), np.uint8)
     content = bytearray(file_of(Image.fromarray(noise), kind))

@@ -48,7 +48,7 @@ def random_picture(height, width, dtype=np.uint8):
     return np.random.default_rng(61 * height + width).integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, True)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(SMALLEST_TILE + 2, 70))
 def test_tiled_equals_untiled_equals_the_plain_model(engine, plain, height, width, tile):
     image = random_picture(height, width)
@@ -58,7 +58,7 @@ def test_tiled_equals_untiled_equals_the_plain_model(engine, plain, height, widt
     assert np.abs(whole - tiled).max() <= 1
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 120), st.integers(1, 120), st.integers(SMALLEST_TILE + 5, 100))
 def test_tiles_have_one_shape_and_not_more_pixels_than_allowed(engine, height, width, tile):
     engine.pictures, engine.windows = [], []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_pipeline.training.objectives import (
@@ -21,7 +21,6 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-np.asarray(x)))
 
 
-@settings(deadline=None)
 @given(LOGITS, LOGITS)
 def test_adversarial_losses_are_those_of_the_papers(hr, sr):
     expected = -np.mean(np.log(sigmoid(hr))) - np.mean(np.log(1 - sigmoid(sr)))
