@@ -32,6 +32,15 @@ TINY = {
 }
 
 
+def committed_parameters(environment="base"):
+    """The parameters of ``conf/<environment>`` over those of ``conf/base``, loaded as Kedro loads them."""
+    from kedro.config import OmegaConfigLoader
+
+    from sr_pipeline.settings import CONFIG_LOADER_ARGS
+
+    return OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **CONFIG_LOADER_ARGS)["parameters"]
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of real data for development, which is not part of the project."""

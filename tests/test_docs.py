@@ -9,11 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from kedro.config import OmegaConfigLoader
 
 from sr_pipeline.parameters import check_parameters
 from sr_pipeline.pipeline_registry import register_pipelines
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, committed_parameters
 
 LOADING = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 # Its examples are of recipes and sources that are not there yet.
@@ -92,7 +91,7 @@ def test_links_lead_to_files_on_a_git_host_too(page):
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.name != OF_THE_FUTURE], ids=lambda page: page.name)
 def test_commands_name_what_there_is(page):
-    text = page.read_text()
+    text = page.read_text().replace("\\\n", "")  # a command may go on in the next line
     for names in re.findall(r"--pipelines?=([\w,]+)", text):
         assert set(names.split(",")) <= set(register_pipelines()), names
     for options, assignments in re.findall(r"kedro run([^\n`]*?)--params=([^\s`'\"]+)", text):
@@ -104,8 +103,7 @@ def test_commands_name_what_there_is(page):
 
 def parameters_with(assignments, environment):
     """The committed parameters of an environment with those of ``--params``."""
-    settings = {"base_env": "base", "default_run_env": "base", "merge_strategy": {"parameters": "soft"}}
-    raw = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)["parameters"]
+    raw = committed_parameters(environment)
     for assignment in assignments.split(","):
         name, _, value = assignment.partition("=")
         *path, last = name.split(".")

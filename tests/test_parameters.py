@@ -1,24 +1,19 @@
 import copy
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.config import OmegaConfigLoader
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.parameters import PerceptualParameters
 from sr_pipeline.parameters import check_parameters
 from sr_pipeline.training.recipes import PretrainingParameters, Recipe
-from tests.conftest import REPOSITORY
+from tests.conftest import committed_parameters
 
 
 @pytest.fixture(scope="module")
 def base():
-    raw = {}
-    for file in sorted((REPOSITORY / "conf/base").glob("parameters*.yml")):
-        raw |= yaml.safe_load(file.read_text())
-    return raw
+    return committed_parameters()
 
 
 def set_at(raw, name, value):
@@ -38,9 +33,7 @@ def test_the_committed_parameters_are_valid(base):
 
 @pytest.mark.parametrize("environment", ["coco2014", "release"])
 def test_the_committed_environments_are_valid(environment):
-    settings = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
-    loader = OmegaConfigLoader(str(REPOSITORY / "conf"), env=environment, **settings)
-    parameters = check_parameters(loader["parameters"])
+    parameters = check_parameters(committed_parameters(environment))
     assert parameters.recipe == {"coco2014": "seed", "release": "fidelity"}[environment]
 
 

@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 import skimage.data
-import yaml
 
 from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.errors import UserError
@@ -16,7 +15,7 @@ from sr_pipeline.serving import packaged
 from sr_pipeline.serving.models import DEFAULT, ModelShelf, find_model, open_model
 from sr_pipeline.serving.packaged import FOLDER, PACKAGED, packaged_file
 from sr_pipeline.training.recipes import Recipe
-from tests.conftest import REPOSITORY
+from tests.conftest import committed_parameters
 
 
 def test_each_file_is_a_generator_and_all_are_small():
@@ -31,8 +30,8 @@ def test_each_file_is_a_generator_and_all_are_small():
 @pytest.mark.parametrize("name", PACKAGED)
 def test_each_is_of_the_network_of_its_recipe(name):
     """A training by its recipe can go on from it."""
-    recipes = yaml.safe_load((REPOSITORY / "conf/release/parameters.yml").read_text())["recipes"]
-    same = build_generator(Recipe.model_validate(recipes[name]).generator)
+    recipe = Recipe.model_validate(committed_parameters("release")["recipes"][name])
+    same = build_generator(recipe.generator)
     model = load_keras_model(packaged_file(name))
     same.set_weights(model.get_weights())
     lr = np.random.default_rng(0).random((1, 12, 9, 3), np.float32)
