@@ -14,9 +14,7 @@ values = st.lists(st.floats(-100, 100), min_size=2, max_size=20).map(np.array)
 def test_the_interval_holds_the_mean_and_is_reproducible(numbers):
     found = mean_with_interval(numbers, FEW)
     assert found["mean"] == pytest.approx(numbers.mean())
-    rounding = 1e-9
-    assert numbers.min() - rounding <= found["low"] <= found["high"] + rounding
-    assert found["high"] <= numbers.max() + rounding
+    assert numbers.min() - 1e-9 <= found["low"] <= found["high"] <= numbers.max() + 1e-9
     assert mean_with_interval(numbers, FEW) == found
 
 

@@ -51,7 +51,8 @@ def mean_with_interval(values: NDArray[np.float64], resampling: Resampling) -> d
         method="percentile",
         rng=np.random.default_rng(resampling.seed),
     ).confidence_interval
-    return {"mean": mean, "low": float(interval.low), "high": float(interval.high), "n": count}
+    low, high = sorted(map(float, interval))  # of equal values, interpolation may round them past each other
+    return {"mean": mean, "low": low, "high": high, "n": count}
 
 
 def summarize(
