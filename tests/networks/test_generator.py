@@ -9,6 +9,7 @@ from sr_pipeline.networks.parameters import GeneratorParameters
 
 SMALL = {"filters": 4, "blocks": 2}
 DIRECT = {"upsampling": "direct", "output": "linear", "batch_normalization": False}
+REFINED = DIRECT | {"refinement": {"filters": 4, "layers": 2}}
 
 
 def test_full_generator_has_the_parameters_of_the_design():
@@ -40,9 +41,19 @@ def test_direct_upsampling_ends_with_one_convolution_to_all_positions():
     assert direct.count_params() == head + 2 * block + trunk + 3 * 3 * 4 * 48 + 48
 
 
+def test_refinement_starts_as_if_it_were_not_there(rng):
+    lr = rng.uniform(size=(1, 8, 12, 3)).astype(np.float32)
+    refined, plain = (build_generator(GeneratorParameters(**SMALL, **variant)) for variant in (REFINED, DIRECT))
+    branch = 3 * 3 * 4 * 16 * 4 + 16 * 4 + 4 + (3 * 3 * 7 * 4 + 4 + 4) + (3 * 3 * 4 * 3 + 3)
+    assert refined.count_params() == plain.count_params() + branch
+    for layer in plain.layers:
+        refined.get_layer(layer.name).set_weights(layer.get_weights())
+    assert np.array_equal(refined(lr), plain(lr))
+
+
 def test_in_training_it_computes_the_same_with_other_layers(rng):
     lr = rng.uniform(size=(2, 8, 12, 3)).astype(np.float32)
-    for variant in ({}, {"padding": "zero", "upsampling": "subpixel"}, DIRECT):
+    for variant in ({}, {"padding": "zero", "upsampling": "subpixel"}, DIRECT, REFINED):
         parameters = GeneratorParameters(**SMALL, **variant)
         fast, plain = build_generator(parameters, for_training=True), build_generator(parameters)
         assert [w.path for w in fast.weights] == [w.path for w in plain.weights]
@@ -52,7 +63,13 @@ def test_in_training_it_computes_the_same_with_other_layers(rng):
 
 @pytest.mark.parametrize(
     "variant",
-    [{}, {"padding": "zero", "upsampling": "subpixel"}, {"batch_normalization": False}, {"upsampling": "direct"}],
+    [
+        {},
+        {"padding": "zero", "upsampling": "subpixel"},
+        {"batch_normalization": False},
+        {"upsampling": "direct"},
+        REFINED,
+    ],
 )
 @pytest.mark.parametrize("shape", [(5, 5), (24, 24), (7, 31)])
 def test_any_size_becomes_four_times_as_large(variant, shape, rng):

@@ -9,12 +9,17 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.inference import SuperResolver, reach
 from sr_pipeline.networks.parameters import GeneratorParameters
 
-VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}, {"upsampling": "direct"}]
+REFINED = {"upsampling": "direct", "refinement": {"filters": 4, "layers": 2}}
+VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}, {"upsampling": "direct"}, REFINED]
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel", "direct"])
+@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel", "direct", "refined"])
 def generator(request):
-    return build_generator(GeneratorParameters(filters=4, blocks=2, **request.param), seed=3)
+    model = build_generator(GeneratorParameters(filters=4, blocks=2, **request.param), seed=3)
+    if "refinement" in request.param:  # its last layer starts at zero
+        kernel, bias = model.get_layer("refinement_conv").get_weights()
+        model.get_layer("refinement_conv").set_weights([np.random.default_rng(0).normal(0, 0.1, kernel.shape), bias])
+    return model
 
 
 def test_the_reach_is_what_the_generator_sees(generator):

@@ -24,6 +24,8 @@ def build_random(**variant):
                 weights = [rng.uniform(0.5, 1.5, array.shape) for array in (gamma, beta, mean, variance)]
             case keras.layers.Conv2D():
                 kernel, *biases = layer.get_weights()
+                if not kernel.any():
+                    kernel = rng.normal(0, 0.1, kernel.shape)
                 weights = [kernel, *(rng.normal(0, 0.1, array.shape) for array in biases)]
             case _:
                 continue
@@ -31,10 +33,18 @@ def build_random(**variant):
     return model
 
 
-@pytest.fixture(scope="session", params=["nearest", "subpixel", "direct"])
+VARIANTS = {
+    "nearest": {},
+    "subpixel": {"upsampling": "subpixel", "padding": "zero"},
+    "direct": {"upsampling": "direct", "output": "linear"},
+    "refined": {"upsampling": "direct", "refinement": {"filters": 3, "layers": 2}},
+    "refined by one layer": {"upsampling": "direct", "refinement": {"filters": 2, "layers": 1}, "padding": "zero"},
+}
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
 def random_model(request):
-    variant = {"nearest": {}, "subpixel": {"padding": "zero"}, "direct": {"output": "linear"}}[request.param]
-    return build_random(upsampling=request.param, **variant)
+    return build_random(**VARIANTS[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.serving.folding import Convolution, fold, load_folded, read_folded
 from sr_pipeline.serving.tensorflow_engine import TensorFlowEngine
-from tests.serving.conftest import build_random
+from tests.serving.conftest import VARIANTS, build_random
 
 WHOLE = (slice(None), slice(None))
 
@@ -28,16 +28,17 @@ def arrays(generator):
         generator.trunk,
         *generator.doublings,
         generator.tail,
+        *generator.refinement,
     ]
     return [array for layer in layers for array in dataclasses.astuple(layer) if array is not None]
 
 
 @pytest.mark.parametrize("normalization", [True, False])
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
-@pytest.mark.parametrize(("upsampling", "output"), [("nearest", "tanh"), ("subpixel", "linear"), ("direct", "linear")])
-def test_folded_computes_the_same(normalization, padding, upsampling, output, rng):
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_folded_computes_the_same(normalization, padding, variant, rng):
     """But for rounding of float32, which a dozen layers of values around 1 carry on."""
-    model = build_random(batch_normalization=normalization, padding=padding, upsampling=upsampling, output=output)
+    model = build_random(**VARIANTS[variant] | {"batch_normalization": normalization, "padding": padding})
     lr = rng.random((9, 14, 3), np.float32)
     expected = model(lr[np.newaxis]).numpy()[0]
     engine = TensorFlowEngine(fold(model), "float32")
@@ -85,6 +86,13 @@ def test_multiplications_of_direct_upsampling():
     generator = fold(build_generator(GeneratorParameters(upsampling="direct", blocks=8)))
     assert generator.enlarging_macs == 9 * 64 * 48
     assert (generator.features_reach, generator.enlarging_reach) == (4 + 16 + 1, 1)
+
+
+def test_multiplications_of_a_refinement():
+    parameters = {"upsampling": "direct", "blocks": 8, "refinement": {"filters": 16, "layers": 2}}
+    generator = fold(build_generator(GeneratorParameters(**parameters)))
+    assert generator.enlarging_macs == 9 * 64 * 16 * (3 + 16) + 16 * 9 * ((3 + 16) * 16 + 16 * 3)
+    assert generator.enlarging_reach == 2
 
 
 @pytest.mark.parametrize("change", ["another activation", "a layer more", "other inputs", "another kernel"])

@@ -125,7 +125,8 @@ def test_an_error_in_writing_is_not_lost(engine):
 
 def test_tiles_narrower_than_what_is_seen(engine):
     smallest = 2 * (engine.generator.features_reach + engine.generator.enlarging_reach) + 1
-    assert smallest == {"direct": SMALLEST_TILE - 4}.get(engine.generator.upsampling, SMALLEST_TILE)
+    less = 0 if engine.generator.doublings else 2 if engine.generator.refinement else 4
+    assert smallest == SMALLEST_TILE - less
     with pytest.raises(UserError, match=f"tiles of {smallest - 1} pixels are too small .* at least {smallest}"):
         Upscaler(engine, smallest - 1)
 

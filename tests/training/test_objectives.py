@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from sr_pipeline.training.objectives import (
     critic_loss,
@@ -12,6 +13,7 @@ from sr_pipeline.training.objectives import (
     gradient_penalty,
     perceptual_loss,
     pixel_loss,
+    smooth_area_loss,
 )
 
 LOGITS = st.lists(st.floats(-15, 15), min_size=1, max_size=8)
@@ -41,6 +43,31 @@ def test_means_over_everything(rng):
     assert perceptual_loss([a], [b], [1.0], 0.5).numpy() == pytest.approx(0.25 * ((a - b) ** 2).mean())
     expected = 2 * ((a - b) ** 2).mean() + 3 * (a**2).mean()
     assert perceptual_loss([a, a], [b, 0 * a], [2.0, 3.0]).numpy() == pytest.approx(expected)
+
+
+def test_dots_on_smooth_areas_cost_more_than_in_textures(rng):
+    smooth = np.full((1, 40, 40, 3), 0.2, np.float32)
+    texture = rng.uniform(-1, 1, (1, 40, 40, 3)).astype(np.float32)
+    dots = np.zeros_like(smooth)
+    dots[:, ::4, ::4] = 0.1
+    on_smooth, in_texture = (smooth_area_loss(hr, hr + dots, 4.0).numpy() for hr in (smooth, texture))
+    assert on_smooth > 100 * in_texture > 0
+    assert smooth_area_loss(texture, texture, 4.0).numpy() == 0
+
+
+def test_smooth_area_loss_is_what_it_says(rng):
+    hr = (0.05 * rng.normal(size=(2, 24, 28, 3))).astype(np.float32)
+    sr = (hr + 0.03 * rng.normal(size=hr.shape)).astype(np.float32)
+    losses = []
+    for photograph, made in zip(hr, sr, strict=True):
+        luma = [(image @ [65.481, 128.553, 24.966] / 2)[:, :] for image in (photograph, made)]
+        mean = ndimage.uniform_filter(luma[0], 5)
+        weights = np.exp(
+            -np.sqrt(ndimage.uniform_filter((luma[0] - mean[0, 0]) ** 2, 5) - (mean - mean[0, 0]) ** 2) / 3
+        )
+        detail = [y - ndimage.gaussian_filter(y, 1, radius=4) for y in luma]
+        losses.append((weights * (detail[0] - detail[1]) ** 2)[4:-4, 4:-4].mean())
+    assert smooth_area_loss(hr, sr, 3.0).numpy() == pytest.approx(np.mean(losses), rel=1e-3)
 
 
 def test_wasserstein_losses_are_means_of_scores(rng):

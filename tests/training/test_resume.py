@@ -52,7 +52,9 @@ VARIANTS = {
         "adversarial": {"steps": 9, "objective": "wasserstein"},
         "average_decay": 0.9,
     },
-    "shift": {"adversarial": {"steps": 9, "shift": 16, "joint_batch": True, "pixel_weight": 1.0}},
+    "shift": {
+        "adversarial": {"steps": 9, "shift": 16, "joint_batch": True, "pixel_weight": 1.0, "smooth_area_weight": 1.0}
+    },
     "progressive": {"growth": {"steps": 5, "fade_steps": 4}, "adversarial": {"steps": 4}},
 }
 
@@ -120,6 +122,29 @@ def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, t
     later = train(checkpoints, recipe=recipe | {"pretraining": pretraining})
     at_once.history = [row for row in at_once.history if row["phase"] == "adversarial"]
     assert_equal(later, at_once)
+
+
+def test_what_is_kept_can_lie_between_the_phases(train):
+    recipe = {**RECIPE, "adversarial": RECIPE["adversarial"] | {"interpolation": 0.25}}
+    whole, between = train().generators, train(recipe=recipe).generators
+    weights = [model.get_weights() for model in (whole["srresnet"], whole["srgan"], between["srgan"])]
+    for start, end, kept in zip(*weights, strict=True):
+        assert np.allclose(kept, 0.75 * start + 0.25 * end, atol=1e-6)
+    assert any(np.abs(end - start).max() > 1e-4 for start, end, _ in zip(*weights, strict=True))
+
+
+def test_a_refinement_is_added_to_a_pretrained_generator(train, tmp_path):
+    direct = RECIPE["generator"] | {"upsampling": "direct", "batch_normalization": False}
+    recipe = RECIPE | {"generator": direct, "adversarial": RECIPE["adversarial"] | {"steps": 1}}
+    plain = train(recipe=recipe).generators["srresnet"]
+    plain.save(tmp_path / "srresnet.keras")
+    pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "srresnet.keras"}
+    refined = direct | {"refinement": {"filters": 4, "layers": 2}}
+    result = train(recipe=recipe | {"generator": refined, "pretraining": pretraining}).generators["srgan"]
+    for name in ("head_conv", "tail_conv"):
+        started, ended = plain.get_layer(name).get_weights()[0], result.get_layer(name).get_weights()[0]
+        assert 0 < np.abs(ended - started).max() < 0.01
+    assert np.abs(result.get_layer("refinement_conv").get_weights()[0]).max() > 0
 
 
 @pytest.mark.parametrize("change", [{"blocks": 2}, {"padding": "zero"}, {"output": "linear"}])

@@ -97,10 +97,11 @@ def variant(**changed):
     return Recipe.model_validate(RECIPE.model_dump() | {"pretraining": None} | changed)
 
 
-def test_a_weighted_pixel_loss_is_part_of_the_generators(features, batch):
+@pytest.mark.parametrize("loss", ["pixel", "smooth_area"])
+def test_a_weighted_loss_is_part_of_the_generators(features, batch, loss):
     plain, weighted = (
         Trainer(
-            variant(adversarial={"steps": 3, "pixel_weight": weight}),
+            variant(adversarial={"steps": 3, f"{loss}_weight": weight}),
             features,
             crop_size=48,
             precision="float32",
@@ -108,10 +109,10 @@ def test_a_weighted_pixel_loss_is_part_of_the_generators(features, batch):
         ).adversarial_step(10, LearningRate())(batch.hr, batch.lr)
         for weight in (0.0, 5.0)
     )
-    assert "pixel_loss" not in plain
-    assert weighted["pixel_loss"] > 0
+    assert f"{loss}_loss" not in plain
+    assert weighted[f"{loss}_loss"] > 0
     assert float(weighted["generator_loss"]) == pytest.approx(
-        float(plain["generator_loss"] + 5 * weighted["pixel_loss"]), rel=1e-5
+        float(plain["generator_loss"] + 5 * weighted[f"{loss}_loss"]), rel=1e-5
     )
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_pipeline.networks.layers import Style, convolve, double, enlarge_at_once, normalize, prelu
+from sr_pipeline.networks.layers import Style, convolve, double, enlarge_at_once, normalize, prelu, refine
 from sr_pipeline.networks.parameters import SCALE, GeneratorParameters
 
 
@@ -45,7 +45,7 @@ def build_generator(
     x = norm(x, "trunk_bn")
     x = keras.layers.Add(dtype=style.dtype, name="trunk_add")([head, x])
     if parameters.upsampling == "direct":
-        x = enlarge_at_once(x, SCALE, style, "tail", equal_phases=parameters.equal_phases)
+        x = _enlarge_directly(x, parameters, style)
     else:
         for index in (1, 2):
             x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")
@@ -54,7 +54,20 @@ def build_generator(
     model = keras.Model(inputs, outputs, name="generator")
     if parameters.initialization == "interpolating":
         _start_as_interpolation(model, parameters)
+    if parameters.refinement:
+        last = model.get_layer("refinement_conv")
+        last.set_weights([np.zeros_like(array) for array in last.get_weights()])
     return model
+
+
+def _enlarge_directly(x: keras.KerasTensor, parameters: GeneratorParameters, style: Style) -> keras.KerasTensor:
+    """The picture that one convolution and a shuffle by 4 make of features, refined if ``parameters`` want that."""
+    picture = enlarge_at_once(x, 3, SCALE, style, "tail", equal_phases=parameters.equal_phases)
+    refinement = parameters.refinement
+    if not refinement:
+        return picture
+    detail = enlarge_at_once(x, refinement.filters, SCALE, style, "detail", equal_phases=parameters.equal_phases)
+    return refine(picture, prelu(detail, style, "detail_prelu"), refinement.layers, style, "refinement")
 
 
 def _start_as_interpolation(model: keras.Model, parameters: GeneratorParameters) -> None:

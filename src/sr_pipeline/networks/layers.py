@@ -131,16 +131,16 @@ def double(x: keras.KerasTensor, filters: int, upsampling: str, style: Style, na
 
 
 def enlarge_at_once(
-    x: keras.KerasTensor, scale: int, style: Style, name: str, *, equal_phases: bool
+    x: keras.KerasTensor, channels: int, scale: int, style: Style, name: str, *, equal_phases: bool
 ) -> keras.KerasTensor:
-    """One 3x3 convolution to the colours of all ``scale`` x ``scale`` pixels that a pixel becomes, and a shuffle.
+    """One 3x3 convolution to the channels of all ``scale`` x ``scale`` pixels that a pixel becomes, and a shuffle.
 
     With ``equal_phases``, training keeps these pixels equal where the input is constant: see ``EqualPhases``.
     """
     x, padding = _padded(x, 3, style, f"{name}_conv")
     constraint = style.phases_constraint(scale**2) if style.phases_constraint and equal_phases else None
     x = keras.layers.Conv2D(
-        3 * scale**2,
+        channels * scale**2,
         3,
         padding=padding,
         kernel_constraint=constraint,
@@ -149,6 +149,21 @@ def enlarge_at_once(
         name=f"{name}_conv",
     )(x)
     return shuffle(x, scale, f"{name}_shuffle")
+
+
+def refine(
+    picture: keras.KerasTensor, features: keras.KerasTensor, layers: int, style: Style, name: str
+) -> keras.KerasTensor:
+    """Add to a picture what ``layers`` 3x3 convolutions make of it and of features of the same size.
+
+    All but the last, which makes RGB, have as many filters as there are features.
+    """
+    x = keras.layers.Concatenate(dtype=style.dtype, name=f"{name}_concat")([picture, features])
+    for index in range(1, layers):
+        x = convolve(x, features.shape[-1], 3, style, name=f"{name}{index}_conv")
+        x = prelu(x, style, f"{name}{index}_prelu")
+    x = convolve(x, 3, 3, style, name=f"{name}_conv")
+    return keras.layers.Add(dtype=style.dtype, name=f"{name}_add")([picture, x])
 
 
 def shuffle(x: keras.KerasTensor, scale: int, name: str) -> keras.KerasTensor:

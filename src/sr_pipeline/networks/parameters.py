@@ -24,6 +24,17 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RefinementParameters(Parameters):
+    """A branch of the generator at the full size, which adds to the picture that ``upsampling`` 'direct' makes.
+
+    That picture is linear in the features, by other weights at each of the 4x4 pixels made of one, so that sharp
+    detail repeats every four pixels. Convolutions at the full size are the same for all of them, and can mend it.
+    """
+
+    filters: int = Field(16, ge=1, description="channels at the full size, beside those of the picture")
+    layers: int = Field(2, ge=1, description="3x3 convolutions at the full size, of which the last makes RGB")
+
+
 class GeneratorParameters(Parameters):
     """Size and variant of the generator (SRResNet) of Ledig et al. 2017, figure 4."""
 
@@ -41,6 +52,9 @@ class GeneratorParameters(Parameters):
         description="of 'direct': training keeps the gains of all 16 positions equal, so that areas of one colour have "
         "no grid (Sugawara et al. 2018, arXiv:1806.02658, section 3)",
     )
+    refinement: RefinementParameters | None = Field(
+        None, description="of 'direct': a small branch at the full size; it starts from zero, as if it were not there"
+    )
     output: Output = Field("tanh", description="activation of the enlarged picture")
     initialization: Literal["glorot", "interpolating"] = Field(
         "glorot",
@@ -48,9 +62,11 @@ class GeneratorParameters(Parameters):
     )
 
     @model_validator(mode="after")
-    def _check_phases(self) -> Self:
+    def _check_upsampling(self) -> Self:
         if self.equal_phases and self.upsampling != "direct":
             raise ValueError("equal_phases is of upsampling 'direct'; the others have no such phases")
+        if self.refinement and self.upsampling != "direct":
+            raise ValueError("refinement is of upsampling 'direct'; the others end at the full size anyway")
         return self
 
 

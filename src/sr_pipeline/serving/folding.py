@@ -49,7 +49,10 @@ class FoldedGenerator:
             of 3x3 make the squares of the enlarged picture. Kernels of 2x2 make squares moved by one pixel up and
             left, one more in each direction: rows -1 and 0, 1 and 2, … of which the first and the last are beyond the
             picture.
-        tail: the last convolution: to RGB; without doublings, to that of 4x4 squares of pixels, row by row.
+        tail: the last convolution: to RGB; without doublings, to that of 4x4 squares of pixels, row by row. With a
+            refinement, each pixel has more channels after RGB, and slopes: of RGB, they are 1.
+        refinement: convolutions of all channels that ``tail`` gives the pixels of the enlarged picture. What the last
+            one makes is added to RGB.
         padding: of all convolutions. That of a doubling by 2x2 pads by one; where it reflects, it repeats the edge
             pixel, as a reflected picture of twice the size does.
         output: what follows ``tail``.
@@ -62,6 +65,7 @@ class FoldedGenerator:
     tail: Convolution
     padding: Padding
     output: Output = "tanh"
+    refinement: tuple[Convolution, ...] = ()
 
     @property
     def filters(self) -> int:
@@ -75,8 +79,11 @@ class FoldedGenerator:
 
     @property
     def enlarging_reach(self) -> int:
-        """How many features around it the enlargement of one depends on: 1 + 1/2 + 4/4, rounded up, or 1."""
-        return 3 if self.doublings else 1
+        """How many features around it the enlargement of one depends on, rounded up.
+
+        1 + 1/2 + 4/4 with doublings, else 1 and a quarter for each layer of the refinement.
+        """
+        return 3 if self.doublings else 1 + -(-len(self.refinement) // SCALE)
 
     @property
     def features_macs(self) -> int:
@@ -88,7 +95,7 @@ class FoldedGenerator:
     def enlarging_macs(self) -> int:
         """Multiplications for the enlargement of the features of one pixel."""
         if not self.doublings:
-            return self.tail.kernel.size
+            return self.tail.kernel.size + SCALE**2 * sum(layer.kernel.size for layer in self.refinement)
         first, second = self.doublings
         return first.kernel.size + 4 * second.kernel.size + SCALE**2 * self.tail.kernel.size
 
@@ -136,6 +143,7 @@ class FoldedGenerator:
         yield "trunk", self.trunk
         yield from ((f"double{index}", layer) for index, layer in enumerate(self.doublings, 1))
         yield "tail", self.tail
+        yield from ((f"refinement{index}", layer) for index, layer in enumerate(self.refinement, 1))
 
 
 def load_folded(file: Path | BinaryIO) -> FoldedGenerator:
@@ -153,18 +161,19 @@ def load_folded(file: Path | BinaryIO) -> FoldedGenerator:
             layer, _, part = name.rpartition(".")
             layers.setdefault(layer, {})[part] = array.astype(np.float32)
         convolutions = {name: Convolution(**parts) for name, parts in layers.items()}
-        count = sum(name.startswith("block") for name in convolutions) // 2
+        blocks, refinement = (sum(name.startswith(part) for name in convolutions) for part in ("block", "refinement"))
         for value, known in ((padding, Padding), (output, Output)):
             if value not in get_args(known):
                 raise KeyError(value)
         return FoldedGenerator(
             convolutions["head"],
-            tuple((convolutions[f"block{n}.1"], convolutions[f"block{n}.2"]) for n in range(1, count + 1)),
+            tuple((convolutions[f"block{n}.1"], convolutions[f"block{n}.2"]) for n in range(1, blocks // 2 + 1)),
             convolutions["trunk"],
             tuple(convolutions[name] for name in ("double1", "double2") if "double1" in convolutions),
             convolutions["tail"],
             padding,  # type: ignore[arg-type]
             output,  # type: ignore[arg-type]
+            tuple(convolutions[f"refinement{n}"] for n in range(1, refinement + 1)),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{file} is no file of a folded generator ({error}); save one anew") from error
@@ -213,6 +222,7 @@ def _fold(source: str, config: dict[str, Any], weights: dict[str, list[Weights]]
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "BatchNormalization": {"axis": -1},
+    "Concatenate": {"axis": -1},
     "Conv2D": {"strides": [1, 1], "dilation_rate": [1, 1], "groups": 1, "activation": "linear"},
     "Pad": {"mode": "reflect"},
     "PReLU": {"shared_axes": [1, 2]},
@@ -245,7 +255,18 @@ class _Walk:
         self._step("trunk_add", "Add", skipped, self._last)
         direct = "tail_shuffle" in self._layers
         doublings = () if direct else (self._doubling("double1"), self._doubling("double2"))
+        features = self._last
         tail = self._convolution("tail", "_conv", 3 if direct else 9)
+        refinement: list[Convolution] = []
+        if "detail_conv" in self._layers:
+            picture, self._last = self._last, features
+            detail = self._convolution("detail", "_conv", 3, prelu="_prelu")
+            tail = _side_by_side(tail, detail)
+            self._step("refinement_concat", "Concatenate", picture, self._last)
+            while f"refinement{len(refinement) + 1}_conv" in self._layers:
+                refinement.append(self._convolution(f"refinement{len(refinement) + 1}", "_conv", 3, prelu="_prelu"))
+            refinement.append(self._convolution("refinement", "_conv", 3))
+            self._step("refinement_add", "Add", picture, self._last)
         self._step("super_resolved", "Activation")
         output = self._layers["super_resolved"]["config"]["activation"]
         if output not in get_args(Output):
@@ -253,7 +274,7 @@ class _Walk:
         if len(self._seen) < len(self._layers):
             raise ValueError(f"it has more layers than {len(self._seen)}")
         padding: Padding = "reflect" if "head_conv_pad" in self._layers else "zero"
-        return FoldedGenerator(head, tuple(blocks), trunk, doublings, tail, padding, output)
+        return FoldedGenerator(head, tuple(blocks), trunk, doublings, tail, padding, output, tuple(refinement))
 
     def _step(self, name: str, kind: str, *inputs: str) -> list[NDArray[np.float64]]:
         """Check the next layer and give its weights."""
@@ -281,7 +302,7 @@ class _Walk:
             kernel, bias = kernel * scale, (bias - mean) * scale + beta
         if f"{part}_shuffle" in self._layers:
             self._step(f"{part}_shuffle", "DepthToSpace")
-            if self._layers[self._last]["config"]["block_size"] != (SCALE if part == "tail" else 2):
+            if self._layers[self._last]["config"]["block_size"] != (SCALE if part in ("tail", "detail") else 2):
                 raise ValueError(f"{part}_shuffle makes other squares")
         slope = self._step(part + prelu, "PReLU")[0].reshape(-1).astype(np.float32) if prelu else None
         return Convolution(kernel.astype(np.float32), bias.astype(np.float32), slope)
@@ -296,6 +317,17 @@ class _Walk:
             kernel = np.concatenate([square for row in _halves(kernel, 0) for square in _halves(row, 1)], axis=-1)
             bias = np.tile(bias, 4)
         return Convolution(kernel, bias, slope)
+
+
+def _side_by_side(picture: Convolution, detail: Convolution) -> Convolution:
+    """One convolution to RGB and the further channels of each of the 4x4 pixels; ``detail`` has slopes by channel."""
+
+    def joined(first: Weights, second: Weights) -> Weights:
+        pixels = [part.reshape(*part.shape[:-1], SCALE**2, -1) for part in (first, second)]
+        return np.concatenate(pixels, axis=-1).reshape(*first.shape[:-1], -1)
+
+    slopes = (np.ones_like(picture.bias), np.tile(detail.slope, SCALE**2))  # type: ignore[arg-type]
+    return Convolution(joined(picture.kernel, detail.kernel), joined(picture.bias, detail.bias), joined(*slopes))
 
 
 def _halves(kernel: Weights, axis: int) -> tuple[Weights, Weights]:

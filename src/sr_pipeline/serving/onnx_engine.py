@@ -113,8 +113,17 @@ class _Nodes:
         if generator.doublings:
             x = self.add("DepthToSpace", self._convolve(x, generator.packed_tail, 4, stride=2), blocksize=2)
         else:
-            x = self.add("DepthToSpace", self._convolve(x, generator.tail, 1), blocksize=SCALE)
+            x = self._refine(generator, self.add("DepthToSpace", self._convolve(x, generator.tail, 1), blocksize=SCALE))
         return self.add("Tanh", x) if generator.output == "tanh" else x
+
+    def _refine(self, generator: FoldedGenerator, pixels: str) -> str:
+        if not generator.refinement:
+            return pixels
+        x = pixels
+        for layer in generator.refinement:
+            x = self._convolve(x, layer, 1)
+        rgb = self.add("Slice", pixels, *(self._weight(np.array([value])) for value in (0, 3, 1)))
+        return self.add("Add", rgb, x)
 
     def _convolve(self, x: str, layer: Convolution, margin: int, *, stride: int = 1, mode: str = "reflect") -> str:
         if self._reflect:

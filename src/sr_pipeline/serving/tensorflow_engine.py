@@ -53,7 +53,7 @@ class TensorFlowEngine:
     def _compute_enlarged(self, features: tf.Tensor) -> tf.Tensor:
         if not self.generator.doublings:  # few multiplications, so they can be in float32
             x = self._convolve(self._pad(tf.cast(features, tf.float32), 1), self.generator.tail, 1)
-            return self._activate(tf.nn.depth_to_space(x, SCALE))
+            return self._activate(self._refine(tf.nn.depth_to_space(x, SCALE)))
         first, second = self.generator.doublings
         tail = self.generator.packed_tail
         x = self._convolve(self._pad(features, 1, repeat_edge=bool(self._moved)), first, 1)
@@ -61,6 +61,13 @@ class TensorFlowEngine:
         x = self._convolve(self._shuffle(x, 4), tail, 4, stride=2)
         lost = tail.bias - tail.bias.astype(self._dtype.as_numpy_dtype).astype(np.float32)
         return tf.nn.depth_to_space(self._activate(tf.cast(x, tf.float32) + lost), 2)
+
+    def _refine(self, pixels: tf.Tensor) -> tf.Tensor:
+        """RGB of pixels that may have more channels, from which the refinement makes what is added to it."""
+        x = pixels
+        for layer in self.generator.refinement:
+            x = self._convolve(self._pad(x, 1), layer, 1)
+        return pixels[..., :3] + x if self.generator.refinement else pixels
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
         return tf.tanh(x) if self.generator.output == "tanh" else x

@@ -88,6 +88,15 @@ class AdversarialParameters(Parameters):
         ge=0,
         description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one, too",
     )
+    smooth_area_weight: float = Field(
+        0.0,
+        ge=0,
+        description="of the squared difference of fine detail, in grey levels, where the photograph is smooth: holds "
+        "back the dots that the other losses make beside edges",
+    )
+    smooth_area_contrast: float = Field(
+        4.0, gt=0, description="grey levels of local standard deviation at which a pixel's weight in it is 1/e"
+    )
     joint_batch: bool = Field(
         False,
         description="the discriminator judges photographs and generated images in one batch. In batches of their own, "
@@ -100,6 +109,13 @@ class AdversarialParameters(Parameters):
         description="VGG19 and the discriminator see windows that are so much smaller than the crops, at places drawn "
         "for each step. Else what their strides prefer always falls on the same of the 4x4 pixels that the generator "
         "makes of one, which it learns: a grid",
+    )
+    interpolation: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of this phase's weights in those that are kept, the others being those of the pretraining: "
+        "Wang et al. 2018 (ESRGAN), section 3.4, equation 12. Validation sees the weights before it",
     )
 
 
@@ -147,6 +163,8 @@ class Recipe(Parameters):
                 "the gradient penalty is of each image on its own, so its critic has no batch normalization "
                 "(Gulrajani et al. 2017, section 4): set discriminator.batch_normalization to false"
             )
+        if self.adversarial.interpolation < 1 and not self.pretraining:
+            raise ValueError("adversarial.interpolation is between pretrained weights and others: set pretraining")
         if self.growth and self.adversarial.shift:
             raise ValueError("growing networks judge whole crops: set adversarial.shift to 0")
         if self.growth and self.generator.upsampling == "direct":

@@ -16,6 +16,7 @@ from sr_pipeline.training.objectives import (
     gradient_penalty,
     perceptual_loss,
     pixel_loss,
+    smooth_area_loss,
 )
 from sr_pipeline.training.recipes import AdamParameters, AdversarialParameters, LearningRate
 
@@ -147,6 +148,10 @@ def adversarial_update(contest: Contest) -> Update:
             if parameters.pixel_weight:
                 pixels["pixel_loss"] = pixel_loss(whole_target, whole_sr)
                 generator_loss += parameters.pixel_weight * pixels["pixel_loss"]
+            if parameters.smooth_area_weight:
+                contrast = parameters.smooth_area_contrast
+                pixels["smooth_area_loss"] = smooth_area_loss(whole_target, whole_sr, contrast)
+                generator_loss += parameters.smooth_area_weight * pixels["smooth_area_loss"]
             judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
             scaled_generator_loss = generator.scaled(generator_loss)
             scaled_judgement = discriminator.scaled(judgement)

@@ -191,7 +191,8 @@ class Trainer:
                 crops, recipe.batch_size, augment=recipe.augment, seed=self.seed, start=loop.step
             )
             self._run(phases, loop, batches, restored)
-        return TrainingResult(loop.generators, self.generator_of(loop.best), loop.history)
+        best = self.generator_of(self._interpolated(loop.best, loop.generators))
+        return TrainingResult(loop.generators, best, loop.history)
 
     def _run(
         self, phases: list[Phase], loop: "_Loop", batches: Iterator[CropPair], restored: Checkpoint | None
@@ -208,21 +209,33 @@ class Trainer:
                 loop.run(phase, step, batches, last)
             if phase.generator and phase.generator not in loop.generators:
                 weights = self.resulting_generator.get_weights()
+                if phase.generator == "srgan":
+                    weights = self._interpolated(weights, loop.generators)
                 loop.generators[phase.generator] = self.generator_of(weights)
                 self.generator.set_weights(weights)  # the next phase goes on from what is kept
             first = last
 
+    def _interpolated(self, weights: list[NDArray[Any]], kept: dict[str, keras.Model]) -> list[NDArray[Any]]:
+        """Between the pretrained weights and those of the adversarial phase: Wang et al. 2018, equation 12."""
+        share = self.recipe.adversarial.interpolation
+        if share == 1:
+            return weights
+        pretrained = kept["srresnet"].get_weights()
+        return [(1 - share) * start + share * end for start, end in zip(pretrained, weights, strict=True)]
+
     def _take_pretrained(self, file: Path) -> None:
-        """Start from the weights of a generator in ``file``.
+        """Start from the weights of a generator in ``file``: layers that it does not have must not change the picture.
 
         Raises:
             UserError: if it is none of this recipe's network.
         """
+        started = self.generator_of(self.generator.get_weights())
         try:
             model = keras.saving.load_model(file, compile=False)
-            same = self.generator_of(model.get_weights())
+            for layer in model.layers:
+                started.get_layer(layer.name).set_weights(layer.get_weights())
             picture = np.linspace(0, 1, 3 * 8 * 8, dtype=np.float32).reshape(1, 8, 8, 3)
-            if not np.allclose(model(picture), same(picture), atol=1e-4):
+            if not np.allclose(model(picture), started(picture), atol=1e-4):
                 raise ValueError("it computes something else")
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             reason = str(error).partition("\n")[0]
@@ -231,7 +244,7 @@ class Trainer:
                 "it was trained with, or recipes.<name>.pretraining.generator to another file"
             ) from error
         for network in filter(None, (self.generator, self.average)):
-            network.set_weights(model.get_weights())
+            network.set_weights(started.get_weights())
 
     def phases(self) -> list[Phase]:
         """The phases of the recipe in their order."""
