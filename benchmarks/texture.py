@@ -55,14 +55,14 @@ def measure(rgb: NDArray[np.uint8]) -> Texture:
 def _grid(y: _Plane) -> float:
     deviation = y - ndimage.uniform_filter(y, 8)
     activity = ndimage.uniform_filter(np.abs(deviation), 16)
-    flat = activity < np.quantile(activity, 0.3)
+    flat = activity <= np.quantile(activity, 0.3)
     means = [deviation[i::SCALE, j::SCALE][flat[i::SCALE, j::SCALE]].mean() for i in range(SCALE) for j in range(SCALE)]
     return float(np.std(means))
 
 
 def _repeats(detail: _Plane) -> float:
     energy = ndimage.uniform_filter(detail**2, 8)
-    strong = energy > np.quantile(energy, 0.7)
+    strong = energy >= np.quantile(energy, 0.7)
     products = [detail * np.roll(detail, SCALE, axis) for axis in (0, 1)]
     return float(np.mean([product[strong].mean() for product in products]) / (detail[strong] ** 2).mean())
 
@@ -95,12 +95,14 @@ def _row(name: str, textures: list[Texture], photographs: list[Texture]) -> str:
 def main(models: tuple[Path, ...], pictures: Path) -> None:
     """Measure what MODELS (.keras files) make of pictures that were made four times smaller."""
     files = sorted(filter(is_picture, pictures.iterdir()))
+    if not files:
+        raise click.UsageError(f"there are no pictures in {pictures}")
     originals = [crop_to_multiple(read_rgb(file), SCALE) for file in files]
     real = [measure(rgb) for rgb in originals]
     click.echo(f"{'':32} {'grid':>6} {'hatch':>6} {'positions':>14} {'repeats':>8}")
     click.echo(_row("photographs", real, real))
     for model in models:
-        upscale = Upscaler(choose_engine(read_folded(model)))
+        upscale = Upscaler(choose_engine(read_folded(model), "float32"))
         made = [measure(upscale(downsample(rgb, SCALE))) for rgb in originals]
         click.echo(_row(str(model)[-32:], made, real))
 

@@ -130,6 +130,8 @@ def test_a_weights_file_is_looked_for(tmp_path):
     [
         ("recipes.wgan_gp.discriminator.batch_normalization", True, "has no batch normalization"),
         ("recipes.progressive.adversarial", {"steps": 100}, r"growth\.fade_steps must not exceed adversarial\.steps"),
+        ("recipes.seed.adversarial", {"interpolation": 0.5}, "between pretrained weights and others: set pretraining"),
+        ("recipes.seed.generator", {"refinement": {"filters": 4}}, "refinement is of upsampling 'direct'"),
         ("recipes.seed.average_decay", 1.0, "'recipes.seed.average_decay' is 1.0: input should be less than 1"),
     ],
 )

@@ -4,7 +4,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from sr_pipeline.datasets.keras_generators import KerasGeneratorsDataset, save_keras_model
+from sr_pipeline.datasets.keras_generators import (
+    KerasGeneratorsDataset,
+    load_keras_model,
+    save_halved,
+    save_keras_model,
+)
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
@@ -37,6 +42,31 @@ def test_equal_models_give_equal_bytes(models, tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
     with zipfile.ZipFile(paths[0]) as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_halved_weights_are_the_same_but_for_their_rounding(models, tmp_path):
+    whole, halved, again = (tmp_path / f"{name}.keras" for name in ("whole", "halved", "again"))
+    save_keras_model(models["srgan"], whole)
+    save_halved(whole, halved)
+    loaded = load_keras_model(halved)
+    for ours, theirs in zip(loaded.weights, models["srgan"].weights, strict=True):
+        assert ours.path == theirs.path
+        assert ours.dtype == "float32"
+        assert np.array_equal(ours.numpy(), theirs.numpy().astype(np.float16).astype(np.float32))
+    save_halved(halved, again)
+    assert again.read_bytes() == halved.read_bytes()
+
+
+def test_what_cannot_be_halved(models, tmp_path):
+    kernel, bias = models["srgan"].get_layer("tail_conv").get_weights()
+    models["srgan"].get_layer("tail_conv").set_weights([kernel + 1e5, bias])
+    save_keras_model(models["srgan"], tmp_path / "large.keras")
+    with pytest.raises(UserError, match=r"large\.keras has weights in /layers/.* too large for 16 bits"):
+        save_halved(tmp_path / "large.keras", tmp_path / "halved.keras")
+    (tmp_path / "text.keras").write_text("no zip")
+    with pytest.raises(UserError, match=r"text\.keras is no Keras model"):
+        save_halved(tmp_path / "text.keras", tmp_path / "halved.keras")
+    assert not (tmp_path / "halved.keras").exists()
 
 
 def test_a_recipe_without_pretraining_leaves_no_old_srresnet(models, tmp_path):

@@ -185,3 +185,13 @@ def test_export_to_onnx(finished, tmp_path):
     again = finished.run("sr-pipeline", "export", str(tmp_path / "model.onnx"), check=False)
     assert again.returncode == 1
     assert "is there already; name another file, or add --overwrite" in again.stderr
+
+
+def test_export_with_weights_of_16_bits(finished, tmp_path):
+    small = tmp_path / "small.keras"
+    finished.run("sr-pipeline", "export", str(small), "--model", "data/06_models/generator.keras")
+    assert small.stat().st_size < 0.8 * finished.path("data/06_models/generator.keras").stat().st_size
+    finished.run("sr-pipeline", "export", str(tmp_path / "model.onnx"), "--model", str(small))
+    other = finished.run("sr-pipeline", "export", str(tmp_path / "model.pb"), check=False)
+    assert other.returncode == 1
+    assert "Error: export writes .onnx and .keras files, not .pb" in other.stderr

@@ -9,11 +9,11 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.inference import SuperResolver, reach
 from sr_pipeline.networks.parameters import GeneratorParameters
 
-REFINED = {"upsampling": "direct", "refinement": {"filters": 4, "layers": 2}}
-VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}, {"upsampling": "direct"}, REFINED]
+REFINED, DEEPLY = ({"upsampling": "direct", "refinement": {"filters": 2, "layers": layers}} for layers in (3, 17))
+VARIANTS = [{}, {"upsampling": "subpixel", "padding": "zero"}, {"upsampling": "direct"}, REFINED, DEEPLY]
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel", "direct", "refined"])
+@pytest.fixture(scope="module", params=VARIANTS, ids=["nearest", "subpixel", "direct", "refined", "deeply refined"])
 def generator(request):
     model = build_generator(GeneratorParameters(filters=4, blocks=2, **request.param), seed=3)
     if "refinement" in request.param:  # its last layer starts at zero

@@ -37,7 +37,7 @@ VARIANTS = {
     "nearest": {},
     "subpixel": {"upsampling": "subpixel", "padding": "zero"},
     "direct": {"upsampling": "direct", "output": "linear"},
-    "refined": {"upsampling": "direct", "refinement": {"filters": 3, "layers": 2}},
+    "refined": {"upsampling": "direct", "refinement": {"filters": 3, "layers": 3}},
     "refined by one layer": {"upsampling": "direct", "refinement": {"filters": 2, "layers": 1}, "padding": "zero"},
 }
 

@@ -95,9 +95,12 @@ def test_multiplications_of_a_refinement():
     assert generator.enlarging_reach == 2
 
 
-@pytest.mark.parametrize("change", ["another activation", "a layer more", "other inputs", "another kernel"])
+CHANGES = ["another activation", "a layer more", "other inputs", "another kernel", "another order"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_network_that_differs_in_anything_is_refused(change):
-    model = build_random()
+    model = build_random(**VARIANTS["refined"])
     config = model.get_config()
     layers = {layer["name"]: layer for layer in config["layers"]}
     if change == "another activation":
@@ -108,6 +111,9 @@ def test_a_network_that_differs_in_anything_is_refused(change):
     elif change == "other inputs":
         text = json.dumps(layers["block2_add"]["inbound_nodes"])
         layers["block2_add"]["inbound_nodes"] = json.loads(text.replace('"block1_add"', '"head_prelu"'))
+    elif change == "another order":
+        (joined,) = layers["refinement_concat"]["inbound_nodes"]
+        joined["args"] = (joined["args"][0][::-1],)
     other = keras.Model.from_config(config)
     if change == "a layer more":
         other = keras.Model(other.input, keras.layers.Rescaling(1.0)(other.output))

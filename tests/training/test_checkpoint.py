@@ -95,6 +95,12 @@ def test_checkpoints_serve_a_longer_training_if_the_learning_rate_allows():
     assert training_id(inputs({"adversarial": {"steps": 10}})) != training_id(inputs({"adversarial": {"steps": 20}}))
 
 
+def test_checkpoints_serve_any_interpolation():
+    recipes = [{"pretraining": {}, "adversarial": {"interpolation": share}} for share in (0.5, 1.0)]
+    assert len({checkpoint_id(inputs(recipe), TrainParameters()) for recipe in recipes}) == 1
+    assert len({training_id(inputs(recipe)) for recipe in recipes}) == 2
+
+
 def test_how_a_training_reports_is_part_of_its_history():
     assert checkpoint_id(inputs(), TrainParameters(log_every=7)) != checkpoint_id(inputs(), TrainParameters())
     assert checkpoint_id(inputs(), TrainParameters(checkpoint_every=7)) == checkpoint_id(inputs(), TrainParameters())

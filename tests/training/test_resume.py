@@ -124,13 +124,20 @@ def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, t
     assert_equal(later, at_once)
 
 
-def test_what_is_kept_can_lie_between_the_phases(train):
+def test_what_is_kept_can_lie_between_the_phases(train, tmp_path):
     recipe = {**RECIPE, "adversarial": RECIPE["adversarial"] | {"interpolation": 0.25}}
-    whole, between = train().generators, train(recipe=recipe).generators
-    weights = [model.get_weights() for model in (whole["srresnet"], whole["srgan"], between["srgan"])]
-    for start, end, kept in zip(*weights, strict=True):
-        assert np.allclose(kept, 0.75 * start + 0.25 * end, atol=1e-6)
-    assert any(np.abs(end - start).max() > 1e-4 for start, end, _ in zip(*weights, strict=True))
+    whole = train()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoints, 11, recipe)
+    between = train(checkpoints, recipe=recipe)
+    assert between.history == whole.history
+    pretrained = whole.generators["srresnet"].get_weights()
+    for end, kept in ((whole.generators["srgan"], between.generators["srgan"]), (whole.best, between.best)):
+        weights = list(zip(pretrained, end.get_weights(), kept.get_weights(), strict=True))
+        assert any(np.abs(last - start).max() > 1e-4 for start, last, _ in weights)
+        for start, last, blended in weights:
+            assert np.allclose(blended, 0.75 * start + 0.25 * last, atol=1e-6)
 
 
 def test_a_refinement_is_added_to_a_pretrained_generator(train, tmp_path):
@@ -145,6 +152,9 @@ def test_a_refinement_is_added_to_a_pretrained_generator(train, tmp_path):
         started, ended = plain.get_layer(name).get_weights()[0], result.get_layer(name).get_weights()[0]
         assert 0 < np.abs(ended - started).max() < 0.01
     assert np.abs(result.get_layer("refinement_conv").get_weights()[0]).max() > 0
+    result.save(tmp_path / "srresnet.keras")
+    with pytest.raises(UserError, match=r"srresnet\.keras is no generator of this recipe's network"):
+        train(recipe=recipe | {"pretraining": pretraining})
 
 
 @pytest.mark.parametrize("change", [{"blocks": 2}, {"padding": "zero"}, {"output": "linear"}])

@@ -148,8 +148,10 @@ def test_only_a_joint_batch_shows_the_discriminator_which_images_have_less_contr
     assert alone < 0.1 * together
 
 
-def test_equal_phases_leave_no_grid_on_areas_of_one_colour(features, batch):
-    generator = {"filters": 8, "blocks": 1, "batch_normalization": False, "upsampling": "direct"}
+@pytest.mark.parametrize("refinement", [None, {"filters": 4, "layers": 2}])
+def test_equal_phases_leave_no_grid_on_areas_of_one_colour(features, batch, refinement):
+    direct = {"batch_normalization": False, "upsampling": "direct", "refinement": refinement}
+    generator = {"filters": 8, "blocks": 1} | direct
     flat = np.full((1, 20, 20, 3), 0.6, np.float32)
     grids = {}
     for equal in (False, True):

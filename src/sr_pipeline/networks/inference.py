@@ -77,7 +77,7 @@ def reach(generator: Any) -> int:
         if kind == "UpSampling2D":
             scale *= operation.size[0]
         elif kind == "DepthToSpace":
-            scale *= operation.block_size
+            scale = min(scale * operation.block_size, SCALE)  # which two parallel branches reach, each by itself
     return int(np.ceil(radius))
 
 

@@ -27,12 +27,13 @@ class Parameters(BaseModel):
 class RefinementParameters(Parameters):
     """A branch of the generator at the full size, which adds to the picture that ``upsampling`` 'direct' makes.
 
-    That picture is linear in the features, by other weights at each of the 4x4 pixels made of one, so that sharp
-    detail repeats every four pixels. Convolutions at the full size are the same for all of them, and can mend it.
+    That picture is linear in the features, by other weights at each of the 4x4 pixels made of one; convolutions at
+    the full size are the same for all of them. They do not prevent a pattern that repeats every four pixels, but with
+    ``smooth_area_weight`` smooth areas stay clean in longer trainings: docs/release-recipe.md has what was measured.
     """
 
     filters: int = Field(16, ge=1, description="channels at the full size, beside those of the picture")
-    layers: int = Field(2, ge=1, description="3x3 convolutions at the full size, of which the last makes RGB")
+    layers: int = Field(3, ge=1, description="3x3 convolutions at the full size, of which the last makes RGB")
 
 
 class GeneratorParameters(Parameters):

@@ -49,7 +49,7 @@ def find_model(name: str) -> "FoldedGenerator":
     """
     from sr_pipeline.serving.folding import read_folded
 
-    return read_folded(_file(name))
+    return read_folded(model_file(name))
 
 
 @contextmanager
@@ -66,7 +66,12 @@ def _no_start_up_lines() -> Iterator[None]:
         os.close(kept)
 
 
-def _file(name: str) -> Path:
+def model_file(name: str) -> Path:
+    """The ``.keras`` file of a generator; ``name`` as of ``open_model``.
+
+    Raises:
+        UserError: if there is no such model.
+    """
     if name in PACKAGED:
         return packaged_file(name)
     return Path(name) if _is_file(name) else _registered_file(name)

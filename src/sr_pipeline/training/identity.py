@@ -55,9 +55,11 @@ def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_wei
     """Equal ids mean that one training can go on from the other's checkpoints.
 
     That takes the same code and libraries, and the same rows of the history. The number of steps does not matter
-    where the learning rate of the last phase does not depend on it: a finished training can be extended.
+    where the learning rate of the last phase does not depend on it: a finished training can be extended. Nor does the
+    interpolation, which comes after all steps.
     """
     content = inputs.content()
+    del content["recipe"]["adversarial"]["interpolation"]
     if inputs.recipe.adversarial.learning_rate.decay == "constant":
         del content["recipe"]["adversarial"]["steps"]
     content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-_LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 2  # BT.601, grey levels (16 to 235) of RGB in [-1, 1]
+_LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 2  # of RGB in [-1, 1]: BT.601, less its offset
 _GAUSSIAN = np.exp(-(np.arange(-4, 5, dtype=np.float32) ** 2) / 2)  # of one pixel
 
 
@@ -30,17 +30,24 @@ def perceptual_loss(
 
 
 def smooth_area_loss(hr: tf.Tensor, sr: tf.Tensor, contrast: float) -> tf.Tensor:
-    """Mean squared difference of fine detail, in grey levels, where the photograph is smooth.
+    """Mean over pixels of w·(d(HR) - d(SR))²: of fine detail where the photograph is smooth.
 
-    Detail is what a Gaussian of one pixel takes from luma; 4 pixels at each edge are left out. A pixel's weight is
-    exp(-s / ``contrast``), with s the photograph's standard deviation over 5x5 pixels. Such detail is none of the
-    photograph's: a discriminator and VGG make a generator put dots there, beside edges, which the mean over all pixels
-    hardly notices. Liang et al. 2022 (arXiv:2203.09195) hold artefacts back where they show, too, by another map.
+    d is luma, in grey levels, less its Gaussian blur of one pixel. w = exp(-s / ``contrast``), with s the photograph's
+    standard deviation over 5x5 pixels. The 4 pixels at each edge are left out.
+
+    Where a photograph is smooth it has no such detail, but a discriminator makes a generator put dots there, beside
+    edges, and the mean error of all pixels hardly notices. Liang et al. 2022 (arXiv:2203.09195) hold artefacts back
+    where they show, too, by another map.
+
+    Args:
+        hr: photographs (n, h, w, 3) in [-1, 1], h and w at least 9.
+        sr: generated images of the same shape.
+        contrast: of w, in grey levels.
     """
     hr_luma, sr_luma = (tf.tensordot(image, _LUMA, 1)[..., tf.newaxis] for image in (hr, sr))
     mean, mean_square = (tf.nn.avg_pool2d(values, 5, 1, "VALID") for values in (hr_luma, tf.square(hr_luma)))
     deviation = tf.sqrt(tf.maximum(mean_square - tf.square(mean), 0.0))[:, 2:-2, 2:-2]
-    weights = tf.stop_gradient(tf.exp(-deviation / contrast))
+    weights = tf.exp(-deviation / contrast)
     return tf.reduce_mean(weights * tf.square(_detail(hr_luma) - _detail(sr_luma)))
 
 

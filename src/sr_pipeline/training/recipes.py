@@ -44,7 +44,9 @@ class PretrainingParameters(Parameters):
     steps: int = Field(1_000_000, ge=1)
     learning_rate: LearningRate = LearningRate()
     generator: Path | None = Field(
-        None, description="a .keras file to take instead of making these steps: a training goes on as after them"
+        None,
+        description="a .keras file to take instead of making these steps: a training goes on as after them. Layers "
+        "that the file lacks must change nothing at first, such as a refinement",
     )
 
     def check_file(self) -> None:
@@ -92,10 +94,12 @@ class AdversarialParameters(Parameters):
         0.0,
         ge=0,
         description="of the squared difference of fine detail, in grey levels, where the photograph is smooth: holds "
-        "back the dots that the other losses make beside edges",
+        "back dots beside edges. After an idea of Liang et al. 2022; measured in docs/release-recipe.md",
     )
     smooth_area_contrast: float = Field(
-        4.0, gt=0, description="grey levels of local standard deviation at which a pixel's weight in it is 1/e"
+        4.0,
+        gt=0,
+        description="grey levels of local standard deviation at which a pixel's weight in it is 1/e; likewise measured",
     )
     joint_batch: bool = Field(
         False,
@@ -115,7 +119,8 @@ class AdversarialParameters(Parameters):
         gt=0,
         le=1,
         description="share of this phase's weights in those that are kept, the others being those of the pretraining: "
-        "Wang et al. 2018 (ESRGAN), section 3.4, equation 12. Validation sees the weights before it",
+        "Wang et al. 2018 (ESRGAN), section 3.4. Validation and the choice of the best see the weights before it. "
+        "Moving moments of a batch normalization are interpolated, too, and then are not quite those of the network",
     )
 
 

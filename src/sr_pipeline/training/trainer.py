@@ -88,8 +88,9 @@ class TrainingResult:
     """What a training leaves.
 
     Attributes:
-        generators: float32 models, ``srgan`` and, when pretrained, ``srresnet``, as they were after their last step.
-        best: the ``srgan`` of the best validation.
+        generators: float32 models, ``srgan`` and, when pretrained, ``srresnet``, as they were after their last step;
+            with an interpolation, ``srgan`` between both.
+        best: the ``srgan`` of the best validation, likewise.
         history: a row each ``log_every`` steps: phase, step, losses and, at times, validation metrics. No
             timings, so that equal trainings have equal histories.
     """
@@ -216,7 +217,7 @@ class Trainer:
             first = last
 
     def _interpolated(self, weights: list[NDArray[Any]], kept: dict[str, keras.Model]) -> list[NDArray[Any]]:
-        """Between the pretrained weights and those of the adversarial phase: Wang et al. 2018, equation 12."""
+        """Between the pretrained weights and those of the adversarial phase: Wang et al. 2018, section 3.4."""
         share = self.recipe.adversarial.interpolation
         if share == 1:
             return weights
