@@ -6,6 +6,8 @@ from PIL import Image
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.crops import cut_pairs
 from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.training import trainer as trainer_module
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
@@ -162,6 +164,24 @@ def test_equal_phases_leave_no_grid_on_areas_of_one_colour(features, batch, refi
         grids[equal] = np.ptp(saved(flat)[0, 36:44, 36:44].numpy(), axis=(0, 1)).max()
     assert grids[True] < 1e-5
     assert grids[False] > 1e-2
+
+
+def test_equal_phases_hold_between_the_phases(features, crops_of_size, tmp_path):
+    generator = {"filters": 8, "blocks": 1, "batch_normalization": False, "upsampling": "direct"}
+    build_generator(GeneratorParameters(**generator), seed=5).save(tmp_path / "unequal.keras")
+    recipe = variant(
+        generator=generator | {"equal_phases": True},
+        pretraining={"steps": 1, "generator": tmp_path / "unequal.keras"},
+        adversarial={"steps": 2, "interpolation": 0.5},
+    )
+    trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3)
+    crops = crops_of_size(48, 4)
+    validation = Validation([CropPair(*crops[0])])
+    result = trainer.train(crops, validation, TrainParameters(), lambda metrics, step, picture=None: None)
+    flat = np.full((1, 20, 20, 3), 0.6, np.float32)
+    for model in (result.generators["srgan"], result.best):
+        assert np.ptp(model(flat)[0, 36:44, 36:44].numpy(), axis=(0, 1)).max() < 1e-5
+    assert np.ptp(result.generators["srresnet"](flat)[0, 36:44, 36:44].numpy(), axis=(0, 1)).max() > 1e-2
 
 
 CRITIC = {"filters": 4, "dense": 4, "batch_normalization": False}

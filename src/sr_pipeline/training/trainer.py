@@ -222,7 +222,12 @@ class Trainer:
         if share == 1:
             return weights
         pretrained = kept["srresnet"].get_weights()
-        return [(1 - share) * start + share * end for start, end in zip(pretrained, weights, strict=True)]
+        model = build_generator(self.recipe.generator, seed=self.seed, for_training=True)
+        model.set_weights([(1 - share) * start + share * end for start, end in zip(pretrained, weights, strict=True)])
+        for weight in model.weights:
+            if weight.constraint:  # which those of the pretraining may not meet
+                weight.assign(weight.constraint(weight))
+        return model.get_weights()
 
     def _take_pretrained(self, file: Path) -> None:
         """Start from the weights of a generator in ``file``: layers that it does not have must not change the picture.
