@@ -366,3 +366,40 @@ def test_learning_rates_over_a_phase():
     assert [float(cosine(n)) for n in (0, 5, 10, 60, 110)] == pytest.approx([0, 5e-4, 1e-3, 5e-4, 0], abs=1e-9)
     plain = learning_rate_schedule(LearningRate(initial=1e-3, decay="cosine"), 100)
     assert [float(plain(n)) for n in (0, 50, 100)] == pytest.approx([1e-3, 5e-4, 0], abs=1e-9)
+
+
+SUMMED = {
+    "seed": {},
+    "ledig2017": {
+        "generator": {"filters": 4, "blocks": 2, "padding": "zero", "upsampling": "subpixel"},
+        "pretraining": {"steps": 1},
+    },
+    "wgan_gp": {"discriminator": CRITIC, "adversarial": {"steps": 3, "objective": "wasserstein"}},
+    "progressive": {"growth": {"steps": 1, "fade_steps": 1}},
+    "perceptual": {
+        "generator": {
+            "filters": 4,
+            "blocks": 2,
+            "batch_normalization": False,
+            "upsampling": "direct",
+            "refinement": {"filters": 4},
+        },
+        "pretraining": {"steps": 1},
+        "adversarial": {"steps": 3, "pixel_weight": 1.0, "smooth_area_weight": 1.0, "joint_batch": True, "shift": 16},
+    },
+}
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_sums_of_three_and_more_have_one_order(features, batch, name):
+    """An AddN starts with an input that it may write over; of two inputs that makes no difference.
+
+    If nothing else takes the first one, that is it. If another operation does, it depends on whether that has run.
+    """
+    trainer = Trainer(variant(**SUMMED[name]), features, crop_size=48, precision="float32", seed=3)
+    for phase in trainer.phases():
+        graph = phase.build_step().update.get_concrete_function(batch.hr, batch.lr).graph
+        for operation in graph.get_operations():
+            if operation.type == "AddN" and len(operation.inputs) > 2:
+                users = operation.inputs[0].consumers()
+                assert [user.name for user in users] == [operation.name], phase.name

@@ -76,6 +76,33 @@ class DoublingConv2D(keras.layers.Conv2D):
         return count, height and 2 * height, width and 2 * width, self.filters
 
 
+class Fork(keras.layers.Layer):
+    """Gives a tensor to two users, whose gradients are added in one order, always: see ``fork``."""
+
+    def call(self, inputs: tf.Tensor) -> list[tf.Tensor]:
+        """The same tensor, twice."""
+        return list(fork(inputs))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
+        """That of the input, twice."""
+        return [input_shape, input_shape]
+
+
+@tf.custom_gradient
+def fork(x: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], object]:
+    """``x`` for two users.
+
+    TensorFlow adds the gradients of all users of a tensor by one AddN, which starts with whichever of them it may
+    write over: for three or more, the order depends on what other threads have done with them by then, and with it
+    the last bit. Here only two are added, and not by an addition that Grappler would put into another.
+    """
+
+    def gradients(*upstream: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.stack(upstream), axis=0)
+
+    return (tf.identity(x), tf.identity(x)), gradients
+
+
 class EqualPhases(keras.constraints.Constraint):
     """Makes a sub-pixel convolution give all pixels of a square the same colour where its input is constant.
 

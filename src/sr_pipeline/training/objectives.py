@@ -26,7 +26,7 @@ def perceptual_loss(
         weight * tf.reduce_mean(tf.square(scale * (hr - sr)))
         for hr, sr, weight in zip(hr_features, sr_features, weights, strict=True)
     ]
-    return tf.add_n(of_layers)
+    return total(of_layers)
 
 
 def smooth_area_loss(hr: tf.Tensor, sr: tf.Tensor, contrast: float) -> tf.Tensor:
@@ -56,6 +56,11 @@ def _detail(luma: tf.Tensor) -> tf.Tensor:
     taps = _GAUSSIAN / _GAUSSIAN.sum()
     rows = tf.nn.conv2d(luma, taps.reshape(9, 1, 1, 1), 1, "VALID")
     return luma[:, 4:-4, 4:-4] - tf.nn.conv2d(rows, taps.reshape(1, 9, 1, 1), 1, "VALID")
+
+
+def total(losses: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Sum of scalars in their order, always; that of ``tf.add_n`` may change: see ``training_layers.fork``."""
+    return tf.reduce_sum(tf.stack(losses))
 
 
 def generator_adversarial_loss(sr_logits: tf.Tensor) -> tf.Tensor:

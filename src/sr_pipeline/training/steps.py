@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.networks.training_layers import fork
 from sr_pipeline.training.objectives import (
     critic_loss,
     discriminator_loss,
@@ -17,6 +18,7 @@ from sr_pipeline.training.objectives import (
     perceptual_loss,
     pixel_loss,
     smooth_area_loss,
+    total,
 )
 from sr_pipeline.training.recipes import AdamParameters, AdversarialParameters, LearningRate
 
@@ -136,22 +138,15 @@ def adversarial_update(contest: Contest) -> Update:
         target = window(whole_target)
         target_features = contest.features(target)
         with tf.GradientTape(persistent=True) as tape:
-            whole_sr = generator.call(unit(lr), count)
+            whole_sr, pixels_of_sr = fork(generator.call(unit(lr), count))
             sr = window(whole_sr)
             hr_logits, sr_logits = judge(discriminator, target, sr, count, joint=parameters.joint_batch)
             perceptual = perceptual_loss(
                 target_features, contest.features(sr), list(parameters.features.values()), parameters.feature_scale
             )
             deception = _deception(parameters, sr_logits)
-            generator_loss = perceptual + parameters.weight * deception
-            pixels: Losses = {}
-            if parameters.pixel_weight:
-                pixels["pixel_loss"] = pixel_loss(whole_target, whole_sr)
-                generator_loss += parameters.pixel_weight * pixels["pixel_loss"]
-            if parameters.smooth_area_weight:
-                contrast = parameters.smooth_area_contrast
-                pixels["smooth_area_loss"] = smooth_area_loss(whole_target, whole_sr, contrast)
-                generator_loss += parameters.smooth_area_weight * pixels["smooth_area_loss"]
+            pixels, weighted = _pixel_losses(parameters, whole_target, pixels_of_sr)
+            generator_loss = total([perceptual, parameters.weight * deception, *weighted])
             judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
             scaled_generator_loss = generator.scaled(generator_loss)
             scaled_judgement = discriminator.scaled(judgement)
@@ -236,6 +231,19 @@ def window_of(
     corner = tf.random.stateless_uniform((2,), _key(seed, count), maxval=shift + 1, dtype=tf.int32)
     row, column = tf.unstack(corner)
     return lambda images: tf.slice(images, [0, row, column, 0], [-1, size - shift, size - shift, 3])
+
+
+def _pixel_losses(parameters: AdversarialParameters, hr: tf.Tensor, sr: tf.Tensor) -> tuple[Losses, list[tf.Tensor]]:
+    """The losses that compare pixels, by name, and as they count."""
+    losses: Losses = {}
+    weighted = []
+    if parameters.pixel_weight:
+        losses["pixel_loss"] = pixel_loss(hr, sr)
+        weighted.append(parameters.pixel_weight * losses["pixel_loss"])
+    if parameters.smooth_area_weight:
+        losses["smooth_area_loss"] = smooth_area_loss(hr, sr, parameters.smooth_area_contrast)
+        weighted.append(parameters.smooth_area_weight * losses["smooth_area_loss"])
+    return losses, weighted
 
 
 def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
