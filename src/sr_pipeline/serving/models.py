@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REGISTERED = "sr-generator"
 """Name of the registered model whose aliases and versions are meant."""
 
-DEFAULT = "fidelity"
+DEFAULT = "perceptual"
 
 
 def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels: int | None = None) -> "Upscale":
