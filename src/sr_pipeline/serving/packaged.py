@@ -22,9 +22,7 @@ class Packaged(NamedTuple):
 
 
 PACKAGED = {
-    "perceptual": Packaged(
-        "sharper, with likely detail", "16779cfe8829141f1917597a1833ba82f3968b4d9883f740f6d6747a8b73d3a8"
-    ),
+    "perceptual": Packaged("sharper", "16779cfe8829141f1917597a1833ba82f3968b4d9883f740f6d6747a8b73d3a8"),
     "fidelity": Packaged("close to the original", "709af5d4d0702a6ebfbc326e548e4894437937e863e5fc67e2d9d3e5e5e1612f"),
 }
 """By name; docs/models.md describes them, and how they were made."""
