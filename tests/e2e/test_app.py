@@ -118,6 +118,8 @@ def test_on_a_phone(browser, app, picture):
     page.set_input_files("#file", picture)
     page.locator("#result").wait_for(state="visible", timeout=120_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.evaluate("document.querySelector('#model option').textContent = 'a model with a rather long name '.repeat(3)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     buttons = "[...document.querySelectorAll('button, .button, select')].map(e => e.getBoundingClientRect().height)"
     assert min(page.evaluate(buttons)) >= 38  # a finger's
     page.close()
