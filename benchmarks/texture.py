@@ -46,7 +46,7 @@ class Texture(NamedTuple):
 
 def measure(rgb: NDArray[np.uint8]) -> Texture:
     """Measure a picture whose edges are multiples of 4."""
-    y = luma(rgb).astype(np.float64)
+    y = luma(rgb)
     detail = y - ndimage.gaussian_filter(y, 1.0)
     energies = np.array([[np.mean(detail[i::SCALE, j::SCALE] ** 2) for j in range(SCALE)] for i in range(SCALE)])
     return Texture(_grid(y), energies / energies.mean(), _repeats(detail), _power_along_axes(y))

@@ -6,6 +6,8 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,17 @@ def load_keras_model(path: str | Path) -> Any:
     """
     import keras
 
-    if not Path(path).is_file():
+    with _reading(Path(path)):
+        return keras.saving.load_model(path, compile=False)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell in one line of a file that is not there, or that the block finds to be no Keras model."""
+    if not path.is_file():
         raise UserError(f"there is no model file {path}")
     try:
-        return keras.saving.load_model(path, compile=False)
+        yield
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no Keras model ({reason}); train again, or name another file") from error
@@ -111,18 +120,14 @@ def save_halved(source: Path, target: Path) -> None:
     """
     import h5py
 
-    if not source.is_file():
-        raise UserError(f"there is no model file {source}")
+    halved = io.BytesIO()
     try:
-        members = _read_members(source)
-        halved = io.BytesIO()
-        with h5py.File(io.BytesIO(members["model.weights.h5"])) as full, h5py.File(halved, "w") as half:
-            _copy_halved(full, half)
+        with _reading(source):
+            members = _read_members(source)
+            with h5py.File(io.BytesIO(members["model.weights.h5"])) as full, h5py.File(halved, "w") as half:
+                _copy_halved(full, half)
     except OverflowError as error:
         raise UserError(f"{source} has weights in {error} that are too large for 16 bits; keep the file") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{source} is no Keras model ({reason}); name another file") from error
     _write_members(target, members | {"model.weights.h5": halved.getvalue()})
 
 

@@ -19,6 +19,9 @@ _C1, _C2 = (0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2
 _WINDOW = 11
 _WEIGHT_BITS = 8  # of daala's kernels, whose weights are whole numbers that add up to 256
 
+LUMA = np.array([65.481, 128.553, 24.966])
+"""Weights of R, G and B in [0, 1] in Y of ITU-R BT.601 (equation of section 2.5.1), which adds 16 to their sum."""
+
 
 def luma(image: RgbImage) -> NDArray[np.float64]:
     """Y of ITU-R BT.601 (equation of section 2.5.1, studio range), shape (h, w), values 16–235.
@@ -26,7 +29,7 @@ def luma(image: RgbImage) -> NDArray[np.float64]:
     >>> luma(np.full((1, 1, 3), 255, np.uint8)).round(6)
     array([[235.]])
     """
-    return 16.0 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255.0
+    return 16.0 + image.astype(np.float64) @ LUMA / 255.0
 
 
 def psnr(reference: NDArray, image: NDArray) -> float:

@@ -257,16 +257,10 @@ class _Walk:
         doublings = () if direct else (self._doubling("double1"), self._doubling("double2"))
         features = self._last
         tail = self._convolution("tail", "_conv", 3 if direct else 9)
-        refinement: list[Convolution] = []
+        refinement: tuple[Convolution, ...] = ()
         if "detail_conv" in self._layers:
-            picture, self._last = self._last, features
-            detail = self._convolution("detail", "_conv", 3, prelu="_prelu")
+            detail, refinement = self._refinement(features)
             tail = _side_by_side(tail, detail)
-            self._step("refinement_concat", "Concatenate", picture, self._last)
-            while f"refinement{len(refinement) + 1}_conv" in self._layers:
-                refinement.append(self._convolution(f"refinement{len(refinement) + 1}", "_conv", 3, prelu="_prelu"))
-            refinement.append(self._convolution("refinement", "_conv", 3))
-            self._step("refinement_add", "Add", picture, self._last)
         self._step("super_resolved", "Activation")
         output = self._layers["super_resolved"]["config"]["activation"]
         if output not in get_args(Output):
@@ -274,7 +268,19 @@ class _Walk:
         if len(self._seen) < len(self._layers):
             raise ValueError(f"it has more layers than {len(self._seen)}")
         padding: Padding = "reflect" if "head_conv_pad" in self._layers else "zero"
-        return FoldedGenerator(head, tuple(blocks), trunk, doublings, tail, padding, output, tuple(refinement))
+        return FoldedGenerator(head, tuple(blocks), trunk, doublings, tail, padding, output, refinement)
+
+    def _refinement(self, features: str) -> tuple[Convolution, tuple[Convolution, ...]]:
+        """What makes further channels from ``features``, and what refines the picture, which comes last before it."""
+        picture, self._last = self._last, features
+        detail = self._convolution("detail", "_conv", 3, prelu="_prelu")
+        self._step("refinement_concat", "Concatenate", picture, self._last)
+        layers: list[Convolution] = []
+        while (part := f"refinement{len(layers) + 1}") + "_conv" in self._layers:
+            layers.append(self._convolution(part, "_conv", 3, prelu="_prelu"))
+        layers.append(self._convolution("refinement", "_conv", 3))
+        self._step("refinement_add", "Add", picture, self._last)
+        return detail, tuple(layers)
 
     def _step(self, name: str, kind: str, *inputs: str) -> list[NDArray[np.float64]]:
         """Check the next layer and give its weights."""

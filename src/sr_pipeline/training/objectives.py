@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-_LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 2  # of RGB in [-1, 1]: BT.601, less its offset
-_GAUSSIAN = np.exp(-(np.arange(-4, 5, dtype=np.float32) ** 2) / 2)  # of one pixel
+from sr_pipeline.imaging.metrics import LUMA
+
+_LUMA = LUMA.astype(np.float32) / 2  # of RGB in [-1, 1]
+_BELL = np.exp(-(np.arange(-4, 5, dtype=np.float32) ** 2) / 2)
+_GAUSSIAN = _BELL / _BELL.sum()  # of one pixel
 
 
 def pixel_loss(hr: tf.Tensor, sr: tf.Tensor) -> tf.Tensor:
@@ -53,9 +56,8 @@ def smooth_area_loss(hr: tf.Tensor, sr: tf.Tensor, contrast: float) -> tf.Tensor
 
 def _detail(luma: tf.Tensor) -> tf.Tensor:
     """(n, h, w, 1) less its blur, without 4 pixels at each edge."""
-    taps = _GAUSSIAN / _GAUSSIAN.sum()
-    rows = tf.nn.conv2d(luma, taps.reshape(9, 1, 1, 1), 1, "VALID")
-    return luma[:, 4:-4, 4:-4] - tf.nn.conv2d(rows, taps.reshape(1, 9, 1, 1), 1, "VALID")
+    rows = tf.nn.conv2d(luma, _GAUSSIAN.reshape(9, 1, 1, 1), 1, "VALID")
+    return luma[:, 4:-4, 4:-4] - tf.nn.conv2d(rows, _GAUSSIAN.reshape(1, 9, 1, 1), 1, "VALID")
 
 
 def total(losses: Sequence[tf.Tensor]) -> tf.Tensor:
