@@ -1,4 +1,4 @@
-"""Measure the folded generator against the plain Keras model, and a large picture's time and memory."""
+"""Measure folded generators against the plain Keras models, and a large picture's time and memory."""
 
 import importlib.util
 import json
@@ -15,9 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.training import matmul_peak
+from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.serving.folding import FoldedGenerator, fold
+from sr_pipeline.serving.packaged import PACKAGED, packaged_file
 from sr_pipeline.serving.upscaler import Engine, choose_engine
 from sr_pipeline.training.precision import resolve_precision
 
@@ -28,14 +30,20 @@ PEAKS = {2: "bfloat16 peak", 4: "float32 peak"}
 
 
 def measure_inference() -> dict[str, Any]:
-    """Figures of the full network (16 blocks, 64 filters), weights as they are drawn.
+    """Figures of the full network (16 blocks, 64 filters) with random weights, and of this package's generators."""
+    networks = {"full": build_generator(GeneratorParameters())}
+    networks |= {name: load_keras_model(packaged_file(name)) for name in PACKAGED}
+    return {name: _measure_network(model) for name, model in networks.items()}
+
+
+def _measure_network(model: Any) -> dict[str, Any]:
+    """Figures of each engine for one generator.
 
     Each round measures the plain model in float32, all engines and the peaks of matrix multiplication, one after the
     other, so that what else the machine does meets all of them alike; the figures are medians over rounds. ``ratio``
     is an engine's time to the plain model's; ``of_peak`` is what it makes of the peak in its precision, counting
     the multiplications of the folded network.
     """
-    model = build_generator(GeneratorParameters())
     generator = fold(model)
     engines = {name: choose_engine(generator, name) for name in _names()}
     lr = np.random.default_rng(0).random((EDGE, EDGE, 3), np.float32)
