@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measuring import HIGHER_IS_BETTER
+from sr_pipeline.evaluation.measures import MEASURES
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 ARTIFACT = "generator"
@@ -65,7 +65,8 @@ def judge(client: Any, model_name: str, merit: Merit) -> tuple[str, str]:
     if tags.get(_PROTOCOL) != merit.protocol_sha256:
         return CHALLENGER, f"the {name} was measured by another protocol; evaluate both by the same to compare"
     best = float(tags[merit.metric])
-    sign = 1 if HIGHER_IS_BETTER.get(merit.metric.rpartition("/")[2], True) else -1
+    measure = MEASURES.get(merit.metric.rpartition("/")[2])
+    sign = -1 if measure and not measure.higher_is_better else 1
     comparison = f"{merit.metric} {merit.value:.4f} against {best:.4f} of the {name}"
     return (CHAMPION if sign * merit.value > sign * best else CHALLENGER), comparison
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.measuring import (
-    HIGHER_IS_BETTER,
     Protocol,
     build_protocol,
     check_metrics,
@@ -17,7 +17,6 @@ from sr_pipeline.evaluation.measuring import (
 )
 from sr_pipeline.evaluation.parameters import EvaluateParameters, Metric
 from sr_pipeline.evaluation.pictures import Picture
-from sr_pipeline.evaluation.sheets import LABELS
 from sr_pipeline.imaging.metrics import METRICS
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
@@ -25,10 +24,9 @@ from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameter
 NONE, UNTRAINED = LpipsParameters(), PerceptualParameters(weights="untrained")
 
 
-def test_every_metric_has_a_direction_a_label_and_a_way():
-    assert list(LABELS) == list(HIGHER_IS_BETTER)
-    assert list(get_args(Metric)) == list(HIGHER_IS_BETTER)
-    assert set(METRICS) | {"lpips", "vgg_distance"} == set(HIGHER_IS_BETTER)
+def test_every_metric_has_a_row_and_a_way():
+    assert list(get_args(Metric)) == list(MEASURES)
+    assert set(METRICS) | {"lpips", "vgg_distance"} == set(MEASURES)
 
 
 def test_metrics_by_default_and_on_demand():

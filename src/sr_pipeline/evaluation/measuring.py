@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.parameters import LPIPS, VGG_DISTANCE, EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.metrics import METRICS, Original
@@ -19,19 +20,6 @@ from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameter
 
 NetworkDistance = Callable[[np.ndarray, np.ndarray], Any]
 """From pictures in [-1, 1], (1, h, w, 3) and (n, h, w, 3), to n distances."""
-
-HIGHER_IS_BETTER = {
-    "psnr_y": True,
-    "ssim_y": True,
-    "psnr_rgb": True,
-    "ssim_rgb": True,
-    "ssim_daala": True,
-    "consistency": True,
-    "ciede2000": False,
-    VGG_DISTANCE: False,
-    LPIPS: False,
-}
-"""All metrics in the order of the tables."""
 
 _LPIPS_EDGE = 31  # pixels; of less, AlexNet's poolings leave nothing
 
@@ -69,7 +57,7 @@ class Protocol:
 def chosen_metrics(parameters: EvaluateParameters, lpips: LpipsParameters) -> tuple[str, ...]:
     """The metrics of an evaluation, in the order of the tables."""
     wanted: Iterable[str] = parameters.metrics or [*METRICS, *([LPIPS] if lpips.weights else [])]
-    return tuple(name for name in HIGHER_IS_BETTER if name in wanted)
+    return tuple(name for name in MEASURES if name in wanted)
 
 
 def check_metrics(parameters: EvaluateParameters, lpips: LpipsParameters, perceptual: PerceptualParameters) -> None:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measuring import HIGHER_IS_BETTER
+from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import TITLES
-from sr_pipeline.evaluation.sheets import LABELS, Shown
+from sr_pipeline.evaluation.sheets import Shown
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.sheets import low_resolution_panel, spread
 from sr_pipeline.imaging.types import RgbImage
@@ -26,7 +26,6 @@ Loaders = Mapping[str, Sequence[Callable[[], Shown]]]
 """Pictures of each set, each loaded when called."""
 SavedSheets = dict[str, Callable[[], Image.Image]]
 
-_DECIMALS = {"psnr_y": 2, "psnr_rgb": 2, "consistency": 2, "ciede2000": 2}
 _SHEET_TITLES = {
     "comparison": "Details where the methods differ most",
     "best_and_worst": "Best and worst cases",
@@ -101,35 +100,33 @@ def render_report(
 
 def _table(methods: dict[str, Any]) -> dict[str, Any]:
     """Rows of a table: for each method the mean of each metric with its interval; the best of each marked."""
-    metrics = [name for name in HIGHER_IS_BETTER if any(name in measured for measured in methods.values())]
+    metrics = [name for name in MEASURES if any(name in measured for measured in methods.values())]
     best = {name: _best(name, methods) for name in metrics}
     rows = [
         {
             "title": TITLES[method],
-            "cells": [
-                _cell(name, measured.get(name)) | {"best": best[name] == method, "label": LABELS[name]}
-                for name in metrics
-            ],
+            "cells": [_cell(name, measured.get(name)) | {"best": best[name] == method} for name in metrics],
         }
         for method, measured in methods.items()
     ]
-    heads = [{"label": LABELS[name], "arrow": "↑" if HIGHER_IS_BETTER[name] else "↓"} for name in metrics]
+    heads = [
+        {"label": MEASURES[name].label, "arrow": "↑" if MEASURES[name].higher_is_better else "↓"} for name in metrics
+    ]
     return {"heads": heads, "rows": rows}
 
 
 def _differences(pairs: dict[str, Any]) -> dict[str, Any]:
     """Rows of paired differences; those whose interval does not hold zero are marked as better or worse."""
-    metrics = [name for name in HIGHER_IS_BETTER if any(name in measured for measured in pairs.values())]
+    metrics = [name for name in MEASURES if any(name in measured for measured in pairs.values())]
     rows = []
     for pair, measured in pairs.items():
         first, second = (TITLES[method] for method in pair.split(" - "))
         cells = [
-            _cell(name, measured.get(name), signed=True)
-            | {"verdict": _verdict(name, measured.get(name)), "label": LABELS[name]}
+            _cell(name, measured.get(name), signed=True) | {"verdict": _verdict(name, measured.get(name))}
             for name in metrics
         ]
         rows.append({"title": f"{first} − {second}", "cells": cells})
-    return {"heads": [{"label": LABELS[name]} for name in metrics], "rows": rows}
+    return {"heads": [{"label": MEASURES[name].label} for name in metrics], "rows": rows}
 
 
 def _best(metric: str, methods: dict[str, Any]) -> str | None:
@@ -140,13 +137,13 @@ def _best(metric: str, methods: dict[str, Any]) -> str | None:
     }
     if not means:
         return None
-    return (max if HIGHER_IS_BETTER[metric] else min)(means, key=lambda method: means[method])
+    return (max if MEASURES[metric].higher_is_better else min)(means, key=lambda method: means[method])
 
 
 def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False) -> dict[str, str]:
     if interval is None or interval["mean"] is None:
         return {"mean": "–", "range": ""}
-    form = f"{{:{'+' if signed else ''}.{_DECIMALS.get(metric, 4)}f}}"
+    form = f"{{:{'+' if signed else ''}.{MEASURES[metric].decimals}f}}"
     mean, low, high = (
         "" if interval[bound] is None else form.format(interval[bound]).replace("-", "−")
         for bound in ("mean", "low", "high")
@@ -157,7 +154,7 @@ def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False)
 def _verdict(metric: str, interval: dict[str, Any] | None) -> str:
     if interval is None or interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
         return ""
-    return "better" if (interval["low"] > 0) == HIGHER_IS_BETTER[metric] else "worse"
+    return "better" if (interval["low"] > 0) == MEASURES[metric].higher_is_better else "worse"
 
 
 def _slider(shown: Shown, size: _Size) -> dict[str, Any]:

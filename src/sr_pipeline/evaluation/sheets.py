@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sr_pipeline.evaluation.measuring import HIGHER_IS_BETTER
+from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import COLOURS, ORDER, TITLES
 from sr_pipeline.evaluation.parameters import LPIPS, VGG_DISTANCE
 from sr_pipeline.evaluation.pictures import Picture
@@ -27,17 +27,6 @@ from sr_pipeline.networks.parameters import SCALE
 
 _EXTREMES = 3  # best and worst cases
 _BARS = 40  # pictures of a bar chart
-LABELS = {
-    "psnr_y": "PSNR-Y (dB)",
-    "ssim_y": "SSIM-Y",
-    "psnr_rgb": "PSNR-RGB (dB)",
-    "ssim_rgb": "SSIM-RGB",
-    "ssim_daala": "SSIM-Y (daala)",
-    "consistency": "consistency (dB)",
-    "ciede2000": "CIEDE2000",
-    VGG_DISTANCE: "VGG distance",
-    LPIPS: "LPIPS",
-}
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ def gains_over_bicubic(per_image: pd.DataFrame) -> pd.DataFrame:
     if metric is None or not networks:
         return pd.DataFrame()
     table = per_image.pivot_table(index="image", columns="method", values=metric, sort=False)
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    sign = 1 if MEASURES[metric].higher_is_better else -1
     gains = sign * table[networks].sub(table["bicubic"], axis=0)
     finite = gains.loc[np.isfinite(gains.to_numpy()).all(axis=1)]
     gains = finite.sort_values(by=networks[-1], ascending=False)
@@ -169,7 +158,7 @@ def _draw_gains(gains: pd.DataFrame) -> Image.Image:
         axis.bar(positions + number * width, table[method], width, color=COLOURS[method], label=TITLES[method])
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(positions + 0.4 - width / 2, table.index, rotation=60, ha="right", fontsize=8)
-    axis.set_ylabel(f"better than bicubic by, {LABELS[gains.attrs['metric']]}")
+    axis.set_ylabel(f"better than bicubic by, {MEASURES[gains.attrs['metric']].label}")
     if len(table) < len(gains):
         axis.set_title(f"the {half} best and the {half} worst of {len(gains)} pictures", fontsize=10)
     axis.legend()
@@ -195,8 +184,8 @@ def _draw_plane(per_image: pd.DataFrame, perceptual: str) -> Image.Image:
             label=TITLES[method],
             **colour,
         )
-    axis.set_xlabel(f"{LABELS['psnr_y']}: less distortion →")
-    axis.set_ylabel(f"← more natural: {LABELS[perceptual]}")
+    axis.set_xlabel(f"{MEASURES['psnr_y'].label}: less distortion →")
+    axis.set_ylabel(f"← more natural: {MEASURES[perceptual].label}")
     axis.set_title("small: pictures; large: means", fontsize=10)
     axis.legend(fontsize=9)
     axis.grid(alpha=0.3)
