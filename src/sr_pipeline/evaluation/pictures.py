@@ -13,7 +13,7 @@ import pandas as pd
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.parameters import HELD_OUT, EvaluateParameters
 from sr_pipeline.hashing import stable_hash
-from sr_pipeline.imaging.decode import PICTURE_SUFFIXES, UnusablePictureError, decode_rgb, read_rgb
+from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb, picture_files, read_rgb
 from sr_pipeline.imaging.metrics import Original, smallest_edge
 from sr_pipeline.imaging.resample import crop_to_multiple
 from sr_pipeline.networks.parameters import SCALE
@@ -119,7 +119,7 @@ def check_benchmarks(benchmarks: Mapping[str, Path]) -> None:
             raise UserError(f"{parameter}: '{HELD_OUT}' is the name of the held-out photographs; choose another")
         if not folder.is_dir():
             raise UserError(f"{parameter}: there is no folder {folder}; set it to a folder of original pictures")
-        if not any(True for _ in _picture_files(folder)):
+        if not picture_files(folder):
             raise UserError(f"{parameter}: there is no picture in {folder} or below")
 
 
@@ -139,7 +139,7 @@ def _held_out(images: pd.DataFrame, max_images: int | None, seed: int) -> Iterat
 
 
 def _benchmark(name: str, folder: Path) -> Iterator[tuple[object, ...]]:
-    files = sorted(_picture_files(folder))
+    files = picture_files(folder)
     paths = [file.relative_to(folder) for file in files]
     stems = [path.with_suffix("").as_posix().replace("/", "_") for path in paths]
     pictures_of_stem = Counter(stems)
@@ -159,12 +159,6 @@ def _inspect(file: Path) -> tuple[str, bool, str]:
     small = min(decoded.picture.size) < _smallest_picture()
     status = _too_small() if small else OK
     return hashlib.sha256(content).hexdigest(), _is_gray(decoded.mode), status
-
-
-def _picture_files(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file():
-            yield file
 
 
 def _smallest_picture() -> int:

@@ -3,10 +3,11 @@
 import io
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
+from upath import UPath
 
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.storage import read_bytes
@@ -20,10 +21,25 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Endings of the files that are taken for pictures."""
 
+_LEFT_OUT = (".", "__MACOSX")  # hidden, and what archives of macOS bring along
+
 # What photographs come in; MPO, of cameras with two lenses, is read as JPEG. Pillow knows more, among them
 # EPS, which runs an interpreter.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 _PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "YCbCr")
+
+AnyPath = TypeVar("AnyPath", Path, UPath)
+
+
+def picture_files(folder: AnyPath) -> list[AnyPath]:
+    """All picture files below a folder, in the order of their paths; hidden files and folders are left out."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(_LEFT_OUT) for part in file.relative_to(folder).as_posix().split("/"))
+        and file.is_file()
+    )
 
 
 class UnusablePictureError(Exception):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.serving.picture_files import is_picture
+from sr_pipeline.imaging.decode import picture_files
 from sr_pipeline.serving.picture_writers import SUFFIXES, format_of
 
 ADDED = "_x4"
@@ -57,7 +57,7 @@ def _found(item: str) -> Iterator[tuple[Job, Path | None]]:
     """Pictures, with the folder they were found in if that was named."""
     path = Path(item)
     if path.is_dir():
-        pictures = sorted(found for found in path.rglob("*") if is_picture(found) and not _hidden(found, path))
+        pictures = picture_files(path)
         if not pictures:
             yield Job(path, None, "holds no pictures"), None
         for picture in pictures:
@@ -72,10 +72,6 @@ def _found(item: str) -> Iterator[tuple[Job, Path | None]]:
             yield Job(path, None, "matches no file"), None
         for file in files:
             yield Job(file, None), None
-
-
-def _hidden(path: Path, top: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(top).parts)
 
 
 def _target(source: Path, top: Path | None, output: Path | None, format_name: str | None) -> Path:

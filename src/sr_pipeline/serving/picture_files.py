@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.decode import PICTURE_SUFFIXES
 
 Pixels = NDArray[Any]
 """uint8 or uint16."""
@@ -53,11 +52,6 @@ class Picture(NamedTuple):
     def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self.colour.shape[1], self.colour.shape[0]
-
-
-def is_picture(path: Path) -> bool:
-    """Does the name say that this is a picture, and not a hidden file?"""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_picture(path: Path) -> Picture:

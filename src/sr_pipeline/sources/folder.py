@@ -4,7 +4,7 @@ from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.hashing import stable_fraction, stable_hash
-from sr_pipeline.imaging.decode import PICTURE_SUFFIXES
+from sr_pipeline.imaging.decode import picture_files
 from sr_pipeline.parameters import FolderParameters
 from sr_pipeline.sources.photograph import Photograph, Selection
 
@@ -32,12 +32,7 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
         UserError: if there is no such folder, or a split would be empty.
     """
     root = check_folder(parameters)
-    found = []
-    for file in root.rglob("*"):
-        name = file.relative_to(root).as_posix()
-        hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-        if file.suffix.lower() in PICTURE_SUFFIXES and not hidden and file.is_file():
-            found.append((name, file))
+    found = [(file.relative_to(root).as_posix(), file) for file in picture_files(root)]
     listed = [
         Photograph(stable_hash("image", name), file, split_of(name, parameters.val_fraction)) for name, file in found
     ]

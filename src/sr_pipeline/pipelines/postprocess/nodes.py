@@ -9,7 +9,7 @@ from PIL import Image
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.matching import match
 from sr_pipeline.evaluation.parameters import PostprocessParameters
-from sr_pipeline.imaging.decode import PICTURE_SUFFIXES, UnusablePictureError, read_rgb
+from sr_pipeline.imaging.decode import UnusablePictureError, picture_files, read_rgb
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,7 @@ def _folder(name: str, folder: Path | None) -> Path:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    return {
-        file.relative_to(folder).with_suffix("").as_posix(): file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".")
-    }
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in picture_files(folder)}
 
 
 def _problem(file: Path) -> str | None:
