@@ -119,7 +119,7 @@ def check_benchmarks(benchmarks: Mapping[str, Path]) -> None:
             raise UserError(f"{parameter}: '{HELD_OUT}' is the name of the held-out photographs; choose another")
         if not folder.is_dir():
             raise UserError(f"{parameter}: there is no folder {folder}; set it to a folder of original pictures")
-        if not picture_files(folder):
+        if not any(True for _ in picture_files(folder)):
             raise UserError(f"{parameter}: there is no picture in {folder} or below")
 
 
@@ -139,7 +139,7 @@ def _held_out(images: pd.DataFrame, max_images: int | None, seed: int) -> Iterat
 
 
 def _benchmark(name: str, folder: Path) -> Iterator[tuple[object, ...]]:
-    files = picture_files(folder)
+    files = sorted(picture_files(folder))
     paths = [file.relative_to(folder) for file in files]
     stems = [path.with_suffix("").as_posix().replace("/", "_") for path in paths]
     pictures_of_stem = Counter(stems)

@@ -1,6 +1,7 @@
 """Opening picture files as 8-bit RGB, whatever a data set of real photographs holds."""
 
 import io
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -28,18 +29,16 @@ _LEFT_OUT = (".", "__MACOSX")  # hidden, and what archives of macOS bring along
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 _PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "YCbCr")
 
-AnyPath = TypeVar("AnyPath", Path, UPath)
+_AnyPath = TypeVar("_AnyPath", Path, UPath)
 
 
-def picture_files(folder: AnyPath) -> list[AnyPath]:
-    """All picture files below a folder, in the order of their paths; hidden files and folders are left out."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(_LEFT_OUT) for part in file.relative_to(folder).as_posix().split("/"))
-        and file.is_file()
-    )
+def picture_files(folder: _AnyPath) -> Iterator[_AnyPath]:
+    """All picture files below a folder, in no certain order; hidden files and folders are left out."""
+    for file in folder.rglob("*"):
+        if file.suffix.lower() in PICTURE_SUFFIXES:
+            parts = file.relative_to(folder).as_posix().split("/")
+            if not any(part.startswith(_LEFT_OUT) for part in parts) and file.is_file():
+                yield file
 
 
 class UnusablePictureError(Exception):

@@ -57,7 +57,7 @@ def _found(item: str) -> Iterator[tuple[Job, Path | None]]:
     """Pictures, with the folder they were found in if that was named."""
     path = Path(item)
     if path.is_dir():
-        pictures = picture_files(path)
+        pictures = sorted(picture_files(path))
         if not pictures:
             yield Job(path, None, "holds no pictures"), None
         for picture in pictures:

@@ -50,7 +50,7 @@ def _folder(name: str, folder: Path | None) -> Path:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in picture_files(folder)}
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(picture_files(folder))}
 
 
 def _problem(file: Path) -> str | None:
