@@ -71,10 +71,10 @@ def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, wor
     pickled.write_bytes(pickle.dumps(replace(plan, workforce=Workforce(workers))))
     folder = tmp_path / "killed"
     moments = random.Random(workers)
-    for _ in range(kills):
+    for finished_shards in sorted(moments.sample(range(1, len(plan.shards) // 2), kills)):
         process = subprocess.Popen([sys.executable, script, pickled, folder], stderr=subprocess.DEVNULL)
-        wait_for_a_shard_in_the_making(folder, process)
-        time.sleep(moments.uniform(0, duration / 8))
+        wait_for_a_shard_in_the_making(folder, process, finished_shards)
+        time.sleep(moments.uniform(0, duration / len(plan.shards)))
         assert process.poll() is None, "it must be killed while it works"
         process.kill()
         process.wait()
@@ -83,11 +83,12 @@ def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, wor
     assert content(folder) == content(tmp_path / "uninterrupted")
 
 
-def wait_for_a_shard_in_the_making(folder, process):
-    before = set(folder.glob("*.partial")) if folder.exists() else set()
+def wait_for_a_shard_in_the_making(folder, process, finished_shards):
+    """Until the process writes a shard and so many are finished: a moment that a busy machine does not shift."""
+    before = set(folder.glob("*.partial"))
     until = time.monotonic() + 60
-    while not (folder.exists() and set(folder.glob("*.partial")) - before):
-        assert process.poll() is None
+    while not set(folder.glob("*.partial")) - before or len(list(folder.glob("*.array_record"))) < finished_shards:
+        assert process.poll() is None, "it must be killed while it works"
         assert time.monotonic() < until
         time.sleep(0.002)
 
