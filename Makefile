@@ -9,7 +9,7 @@ run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
 
 test: $(READY)  ## all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 test-slow: $(READY)  ## whole trainings
 	$(BIN)/pytest -m slow

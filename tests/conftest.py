@@ -1,9 +1,14 @@
 """Fixtures shared by all tests."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +17,10 @@ import yaml
 from hypothesis import settings
 
 REPOSITORY = Path(__file__).parents[1]
+
+# A suite that a script starts in the background ignores Ctrl-C, and so would all programs that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A first example may import TensorFlow or SciPy, and the machine may be busy: no test is timed.
 settings.register_profile("untimed", deadline=None)
@@ -79,6 +88,22 @@ def photograph():
     return skimage.data.chelsea()
 
 
+@dataclass
+class Started:
+    """A program that runs beside the test, and the file of all that it says."""
+
+    process: subprocess.Popen
+    log: Path
+
+    def wait_for(self, text: str) -> None:
+        """Until the program has said ``text``."""
+        until = time.monotonic() + 240
+        while text not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.02)
+
+
 class Project:
     """A copy of this project in a folder of its own, run as its users run it."""
 
@@ -118,6 +143,26 @@ class Project:
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         return done
+
+    @contextlib.contextmanager
+    def started(self, program: str, *arguments: str) -> Iterator[Started]:
+        """Run a program beside the test; it and all it has started is killed in the end, whatever came of the test."""
+        log = self.folder.with_suffix(".log")
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                self.command(program, *arguments),
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield Started(process, log)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def kedro(self, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
         return self.run("kedro", *arguments, check=check, **kwargs)

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import time
 
 import mlflow
 import pytest
@@ -333,24 +331,11 @@ def test_an_interrupted_repro_goes_on_and_ends_the_same(reproduced, tmp_path):
 
 def end_at(project, text, number):
     """Start `dvc repro`, and send a signal to it and all it has started, as a terminal does, once it says ``text``."""
-    path = project.folder.with_suffix(".log")
-    with path.open("w") as file:
-        process = subprocess.Popen(
-            project.command("dvc", "repro", "evaluate"),
-            cwd=project.folder,
-            env=project.environment(),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        until = time.monotonic() + 240
-        while text not in path.read_text():
-            assert process.poll() is None, path.read_text()
-            assert time.monotonic() < until, path.read_text()
-            time.sleep(0.02)
-        os.killpg(process.pid, number)
-        assert process.wait(timeout=60) != 0
-    return path.read_text()
+    with project.started("dvc", "repro", "evaluate") as run:
+        run.wait_for(text)
+        os.killpg(run.process.pid, number)
+        assert run.process.wait(timeout=60) != 0
+    return run.log.read_text()
 
 
 @pytest.mark.slow

@@ -24,18 +24,10 @@ def newest_run(project):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_is_killed(project, number):
     """Of SIGKILL nobody can tell the store before the next start."""
-    log = project.path("log")
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            project.command("kedro", "run", LONG), cwd=project.folder, env=project.environment(), stderr=file
-        )
-        until = time.monotonic() + 240
-        while "pretraining 10/" not in log.read_text():  # training really runs
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.2)
-        process.send_signal(number)
-        assert process.wait(timeout=60) != 0
+    with project.started("kedro", "run", LONG) as training:
+        training.wait_for("pretraining 10/")  # training really runs
+        training.process.send_signal(number)
+        assert training.process.wait(timeout=60) != 0
     run = newest_run(project)
     if number == signal.SIGKILL:
         assert run.info.status == "RUNNING"
@@ -50,18 +42,9 @@ def test_an_interrupted_run_is_killed(project, number):
 
 def kill_at(project, text, *arguments):
     """Start ``kedro run``, and kill it without warning once its log holds ``text``."""
-    log = project.path("log")
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            project.command("kedro", "run", *arguments), cwd=project.folder, env=project.environment(), stderr=file
-        )
-        until = time.monotonic() + 240
-        while text not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
+    with project.started("kedro", "run", *arguments) as run:
+        run.wait_for(text)
+        run.process.kill()
 
 
 def test_a_killed_training_goes_on_in_its_own_run_and_ends_the_same(project, tmp_path):

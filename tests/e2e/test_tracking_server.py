@@ -1,8 +1,5 @@
 """A tracking server that goes away while a training runs, and comes back."""
 
-import subprocess
-import time
-
 import mlflow
 import pytest
 
@@ -61,23 +58,13 @@ def test_a_training_outlives_its_tracking_server(tracked, server):
     server.start(tracked)
     tracked.kedro("run", "--pipelines=ingest,materialize")
     steps = "--params=recipes.sample.pretraining.steps=60"
-    log = tracked.path("log")
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            tracked.command("kedro", "run", "--pipelines=train", steps),
-            cwd=tracked.folder,
-            env=tracked.environment(),
-            stderr=file,
-        )
-        until = time.monotonic() + 240
-        while "pretraining 10/60" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
+    with tracked.started("kedro", "run", "--pipelines=train", steps) as run:
+        run.wait_for("pretraining 10/60")
         server.stop()
-        assert process.wait(timeout=300) == 0, log.read_text()
-    assert "the tracking store does not answer" in log.read_text()
-    assert "reports could not be sent to the tracking store; they wait in" in log.read_text()
+        assert run.process.wait(timeout=300) == 0, run.log.read_text()
+    log = run.log.read_text()
+    assert "the tracking store does not answer" in log
+    assert "reports could not be sent to the tracking store; they wait in" in log
     assert tracked.path("data/06_models/generator.keras").is_file()
     assert any(tracked.path("data/.scratch/unsent").iterdir())
 
