@@ -18,6 +18,7 @@ from sr_pipeline.datasets.crop_shards import CropShardsDataset
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.crops import crop_corners, cut_pairs
 from sr_pipeline.shards import INDEX, CropLayout, CropPlan, CropShards, ShardPlan, SourceImage, Workforce
+from tests.servers import free_port
 
 LAYOUT = CropLayout(seed=5, crop_size=48, crops_per_image=6, scale=4)
 ALONE = Workforce(workers=1)
@@ -89,14 +90,6 @@ def test_a_scheduler_elsewhere(plan, tmp_path, monkeypatch):
             program.kill()
             program.wait()
     assert content(tmp_path / "one") == content(tmp_path / "cluster")
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_scheduler_that_is_not_there(plan, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.networks.inference import SuperResolver, to_uint8
+from sr_pipeline.networks.inference import SuperResolver
 from sr_pipeline.networks.parameters import GeneratorParameters
 
 SMALL = {"filters": 4, "blocks": 2}
@@ -122,7 +122,3 @@ def test_the_saved_model_opens_in_plain_keras(tmp_path, rng):
     lr = rng.uniform(size=(1, 8, 8, 3)).astype(np.float32)
     assert np.array_equal(keras.saving.load_model(tmp_path / "g.keras")(lr), generator(lr))
     assert {type(layer).__module__.partition(".")[0] for layer in generator.layers} == {"keras"}
-
-
-def test_rounding_to_8_bits():
-    assert to_uint8(np.array([-2, -1, 0, 0.999, 1, 2])).tolist() == [0, 0, 128, 255, 255, 255]

@@ -15,6 +15,7 @@ from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.parameters import LPIPS, VGG_DISTANCE, EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.metrics import METRICS, Original
+from sr_pipeline.imaging.ranges import to_signed
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 
@@ -45,7 +46,7 @@ class Protocol:
             for method, image in images.items()
         }
         if self.distances:
-            reference, stack = _signed(original.hr[np.newaxis]), _signed(np.stack(list(images.values())))
+            reference, stack = to_signed(original.hr[np.newaxis]), to_signed(np.stack(list(images.values())))
             for name, distance in self.distances.items():
                 fits = name != LPIPS or min(original.hr.shape[:2]) >= _LPIPS_EDGE
                 values = np.asarray(distance(reference, stack)) if fits else np.full(len(stack), np.nan)
@@ -126,7 +127,3 @@ def measure_pictures(
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         rows = [row for rows in pool.map(rows_of, pictures) for row in rows]
     return pd.DataFrame(rows, columns=["set", "image", "method", *protocol.metrics])
-
-
-def _signed(images: np.ndarray) -> np.ndarray:
-    return (images / np.float32(127.5) - 1).astype(np.float32)

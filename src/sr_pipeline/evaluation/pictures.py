@@ -119,7 +119,7 @@ def check_benchmarks(benchmarks: Mapping[str, Path]) -> None:
             raise UserError(f"{parameter}: '{HELD_OUT}' is the name of the held-out photographs; choose another")
         if not folder.is_dir():
             raise UserError(f"{parameter}: there is no folder {folder}; set it to a folder of original pictures")
-        if not any(True for _ in picture_files(folder)):
+        if not any(picture_files(folder)):
             raise UserError(f"{parameter}: there is no picture in {folder} or below")
 
 

@@ -4,20 +4,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging.ranges import to_uint8
 from sr_pipeline.imaging.tiling import enlarge_in_tiles
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE
 
 SMALLEST = 5
 """Edge in pixels of the smallest picture a generator takes: the 9x9 reflection padding mirrors 4 pixels."""
-
-
-def to_uint8(sr: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Round values in [-1, 1] to 8 bits; what lies outside is clipped."""
-    return np.clip(np.rint((sr + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 class SuperResolver:

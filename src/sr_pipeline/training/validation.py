@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from PIL import Image
 
 from sr_pipeline.imaging.metrics import luma, psnr
+from sr_pipeline.imaging.ranges import to_signed, to_uint8
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel, spread
 from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.networks.inference import to_uint8
 from sr_pipeline.networks.lpips import Lpips
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.training.input import CropPair
@@ -52,7 +51,7 @@ class Validation:
         metrics = {PSNR: float(np.mean(values))}
         if self.lpips:
             hr = np.stack([pair.hr for pair in self.pairs])
-            metrics[LPIPS] = float(np.mean(self.lpips(_signed(hr), _signed(np.stack(images))).numpy()))
+            metrics[LPIPS] = float(np.mean(self.lpips(to_signed(hr), to_signed(np.stack(images))).numpy()))
         shown = spread(len(self.pairs), _SHOWN)
         return metrics, picture_of([self.pairs[i] for i in shown], {"SR": [images[i] for i in shown]})
 
@@ -73,7 +72,3 @@ def picture_of(pairs: list[CropPair], super_resolved: dict[str, list[RgbImage]])
             "HR": [pair.hr for pair in pairs],
         }
     )
-
-
-def _signed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return (images / np.float32(127.5) - 1).astype(np.float32)
