@@ -41,6 +41,12 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that the two processes of ``make test`` end together."""
+    order = ["e2e", "training"]
+    items.sort(key=lambda item: order.index(name) if (name := item.path.parent.name) in order else len(order))
+
+
 def committed_parameters(environment="base"):
     """The parameters of ``conf/<environment>`` over those of ``conf/base``, loaded as Kedro loads them."""
     from kedro.config import OmegaConfigLoader

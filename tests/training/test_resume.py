@@ -30,9 +30,9 @@ def crops(crops_of_size):
     return crops_of_size(48, 11)
 
 
-@pytest.fixture(params=["float32", "bfloat16"])
+@pytest.fixture
 def train(request, crops):
-    precision = request.param
+    precision = getattr(request, "param", "bfloat16")
     features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
 
     def run(checkpoints=None, stop_at=None, recipe=RECIPE):
@@ -89,6 +89,7 @@ def assert_equal(one, other):
         assert all(np.array_equal(a, b) for a, b in weights), name
 
 
+@pytest.mark.parametrize("train", ["float32", "bfloat16"], indirect=True)
 def test_interrupted_again_and_again_it_ends_the_same(train, tmp_path):
     """Reports come at steps 2, 4, 6, 7 and 9, 11, 13, 15, 16; checkpoints at 4, 7, 11, 15, 16."""
     uninterrupted = train()
