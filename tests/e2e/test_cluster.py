@@ -1,7 +1,6 @@
 """Two machines, played by two processes on 127.0.0.1, train together."""
 
 import json
-import socket
 import subprocess
 
 import keras
@@ -9,16 +8,7 @@ import mlflow
 import numpy as np
 
 from tests.conftest import TINY, Project
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+from tests.servers import free_ports
 
 
 def test_two_processes_train_as_one_does(project, tmp_path):
