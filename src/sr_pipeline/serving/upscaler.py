@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Tile, Window
 from sr_pipeline.networks.parameters import SCALE
+from sr_pipeline.processor import computes_bfloat16, usable_cores
 from sr_pipeline.serving.folding import FoldedGenerator
 
 ENGINES = ("auto", "bfloat16", "float32", "onnx")
@@ -157,12 +157,8 @@ def _onnx_is_faster(generator: FoldedGenerator, pixels: int | None) -> bool:
     installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
     if pixels is None or not installed or "tensorflow" in sys.modules or Path("/dev/nvidia0").exists():
         return False
-    cpuinfo = Path("/proc/cpuinfo")
-    native = cpuinfo.is_file() and {"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split())
-    saved = 1 / _RATES["onnx"] - 1 / _RATES["bfloat16" if native else "float32"]
-    return pixels * (generator.features_macs + generator.enlarging_macs) * saved < _START_UP * len(
-        os.sched_getaffinity(0)
-    )
+    saved = 1 / _RATES["onnx"] - 1 / _RATES["bfloat16" if computes_bfloat16() else "float32"]
+    return pixels * (generator.features_macs + generator.enlarging_macs) * saved < _START_UP * usable_cores()
 
 
 def _plan(shape: tuple[int, ...], kept: Window, edge: int, margin: int) -> list[Tile]:

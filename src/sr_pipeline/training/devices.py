@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.training.precision import cpu_name
+from sr_pipeline.processor import processor_name
 
 
 class Devices(NamedTuple):
@@ -63,7 +63,7 @@ class Devices(NamedTuple):
         gpus = tf.config.list_physical_devices("GPU")
         if gpus:
             return f"{self.replicas} x {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'GPU')}"
-        return f"{self.replicas} x {cpu_name()} (CPU)"
+        return f"{self.replicas} x {processor_name()} (CPU)"
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise a UserError unless the devices can share a batch evenly."""
