@@ -18,8 +18,8 @@ from benchmarks.training import matmul_peak
 from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
+from sr_pipeline.packaged import PACKAGED, packaged_file
 from sr_pipeline.serving.folding import FoldedGenerator, fold
-from sr_pipeline.serving.packaged import PACKAGED, packaged_file
 from sr_pipeline.serving.upscaler import Engine, choose_engine
 from sr_pipeline.training.precision import resolve_precision
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.packaged import PACKAGED
 from sr_pipeline.serving.models import DEFAULT
-from sr_pipeline.serving.packaged import PACKAGED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

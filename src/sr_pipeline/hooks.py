@@ -159,11 +159,11 @@ def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:
     if "params:ingest" in inputs:
         check_source(parameters.ingest)
     if "params:train" in inputs:
-        parameters.perceptual.check_file()
+        recipe = parameters.chosen_recipe()
+        parameters.perceptual.check(recipe.adversarial.features)
         parameters.lpips.check_file()
-        pretraining = parameters.chosen_recipe().pretraining
-        if pretraining:
-            pretraining.check_file()
+        if recipe.pretraining:
+            recipe.pretraining.check_file()
     if "params:evaluate" in inputs:
         check_benchmarks(parameters.evaluate.benchmarks)
         check_metrics(parameters.evaluate, parameters.lpips, parameters.perceptual)

@@ -117,8 +117,8 @@ class ProjectParameters(Parameters):
     register_: RegisterParameters = Field(alias="register")
 
     def chosen_recipe(self) -> Recipe:
-        """The recipe that ``recipe`` names."""
-        return self.recipes[self.recipe]
+        """The recipe that ``recipe`` names, with the layer that ``perceptual.layer`` names, if it does."""
+        return self.recipes[self.recipe].comparing(self.perceptual.layer)
 
 
 def check_parameters(raw: dict[str, Any]) -> ProjectParameters:

@@ -446,7 +446,7 @@ def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
 
 
 def _weights_kind(weights: str) -> str:
-    return weights if weights in ("imagenet", "untrained") else f"file {Path(weights).name}"
+    return weights if weights in ("packaged", "imagenet", "untrained") else f"file {Path(weights).name}"
 
 
 def _git_state(project: Path) -> dict[str, str]:

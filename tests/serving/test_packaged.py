@@ -7,14 +7,14 @@ import pytest
 import skimage.data
 from scipy import ndimage
 
+from sr_pipeline import packaged
 from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.metrics import luma, psnr
 from sr_pipeline.imaging.resample import downsample, enlarge
 from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.serving import packaged
+from sr_pipeline.packaged import FOLDER, PACKAGED, packaged_file
 from sr_pipeline.serving.models import DEFAULT, ModelShelf, find_model, open_model
-from sr_pipeline.serving.packaged import FOLDER, PACKAGED, packaged_file
 from sr_pipeline.training.recipes import Recipe
 from tests.conftest import committed_parameters
 

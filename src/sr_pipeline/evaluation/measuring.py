@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.metrics import METRICS, Original
 from sr_pipeline.imaging.ranges import to_signed
 from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
+from sr_pipeline.networks.parameters import LAST_LAYER, LpipsParameters, PerceptualParameters
 
 NetworkDistance = Callable[[np.ndarray, np.ndarray], Any]
 """From pictures in [-1, 1], (1, h, w, 3) and (n, h, w, 3), to n distances."""
@@ -71,17 +70,17 @@ def check_metrics(parameters: EvaluateParameters, lpips: LpipsParameters, percep
     if LPIPS in metrics:
         if lpips.weights is None:
             raise UserError(
-                "evaluate.metrics asks for lpips, which needs its weights: set lpips.weights to an .npz file of "
-                "LPIPS-Alex"
+                "evaluate.metrics asks for lpips, which needs its weights: set lpips.weights to 'packaged', or to an "
+                ".npz file of LPIPS-Alex"
             )
         lpips.check_file()
     if VGG_DISTANCE in metrics:
-        if perceptual.weights == "untrained":
+        if perceptual.weights in ("untrained", "packaged"):
             raise UserError(
-                "evaluate.metrics asks for vgg_distance, which untrained features cannot measure: set "
+                f"evaluate.metrics asks for vgg_distance, which needs trained weights of VGG19 up to {LAST_LAYER}: set "
                 "perceptual.weights to 'imagenet' or the path of a VGG19 .weights.h5 file"
             )
-        perceptual.check_file()
+        perceptual.check([LAST_LAYER])
 
 
 def build_protocol(
@@ -93,7 +92,7 @@ def build_protocol(
     if LPIPS in metrics:
         from sr_pipeline.networks.lpips import Lpips
 
-        distances[LPIPS] = Lpips(Path(str(lpips.weights)))
+        distances[LPIPS] = Lpips(str(lpips.weights))
     if VGG_DISTANCE in metrics:
         from sr_pipeline.networks.features import FeatureExtractor, feature_distance
 

@@ -58,7 +58,7 @@ class EvaluateParameters(Parameters):
         None, ge=1, description="of the held-out photographs, chosen by seed; a larger number takes the same and more"
     )
     metrics: list[Metric] | None = Field(
-        None, min_length=1, description="none: all but the VGG distance, LPIPS where its weights are given"
+        None, min_length=1, description="none: all but the VGG distance, and LPIPS unless lpips.weights is null"
     )
     gray: Literal["rgb", "raw"] = Field(
         "rgb", description="'raw' scores gray originals on their gray values 0-255 instead of on Y (16-235)"

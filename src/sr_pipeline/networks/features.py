@@ -7,16 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.parameters import LAST_LAYER, WEIGHTS_CHOICES, FeatureLayer, PerceptualParameters
+from sr_pipeline.networks.parameters import (
+    LAST_LAYER,
+    WEIGHTS_CHOICES,
+    FeatureLayer,
+    PerceptualParameters,
+    depth_of,
+)
+from sr_pipeline.packaged import VGG19, packaged_weights
 
 
 class FeatureExtractor:
     """Activations of VGG19 at some of its layers, after their ReLU, with frozen weights.
 
     Args:
-        weights: ``imagenet`` (downloaded by Keras once, its hash checked), a path to a weights file of
-            ``keras.applications.VGG19(include_top=False)``, or ``untrained`` (He-normal from ``seed``).
-        layers: Keras' names of the layers; ``block5_conv4`` is phi_5,4 of Ledig et al.
+        weights: ``packaged`` (ImageNet's, up to ``block2_conv2``), ``imagenet`` (downloaded by Keras once, its hash
+            checked), a path to a weights file of ``keras.applications.VGG19(include_top=False)``, or ``untrained``
+            (He-normal from ``seed``).
+        layers: Keras' names of the layers; ``block5_conv4`` is phi_5,4 of Ledig et al., ``block2_conv2`` phi_2,2.
         dtype: Keras dtype policy of the convolutions.
         seed: of untrained weights.
 
@@ -27,19 +35,20 @@ class FeatureExtractor:
     def __init__(
         self, weights: str, layers: Iterable[FeatureLayer] = (LAST_LAYER,), *, dtype: str = "float32", seed: int = 0
     ) -> None:
+        self.layers = tuple(layers)
+        PerceptualParameters(weights=weights).check(self.layers)
         previous = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)  # VGG19() takes no policy of its own
         try:
-            vgg = _build_vgg(weights)
-            self.layers = tuple(layers)
+            vgg = _load_vgg(weights) if _is_whole(weights) else _build_vgg(self.layers)
             outputs = {layer: vgg.get_layer(layer).output for layer in self.layers}
             self.model = keras.Model(vgg.input, outputs, name="vgg19_features")
         finally:
             keras.config.set_dtype_policy(previous)
         if weights == "untrained":
             _initialize(self.model, seed)
-        elif weights != "imagenet":
-            _load_file(vgg, weights)
+        elif weights == "packaged":
+            _take_packaged(self.model)
         self.model.trainable = False
 
     def __call__(self, images: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -80,10 +89,42 @@ def _initialize(model: keras.Model, seed: int) -> None:
             layer.set_weights([rng.standard_normal(kernel.shape, np.float32) * np.sqrt(2 / fan_in), 0 * bias])
 
 
-def _build_vgg(weights: str) -> keras.Model:
+def _take_packaged(model: keras.Model) -> None:
+    with np.load(packaged_weights(VGG19), allow_pickle=False) as arrays:
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights([arrays[f"{layer.name}/{part}"].astype(np.float32) for part in ("kernel", "bias")])
+
+
+def _is_whole(weights: str) -> bool:
+    """Is it a file of all of VGG19's convolutions?"""
+    return weights not in ("packaged", "untrained")
+
+
+# Configuration E of Simonyan & Zisserman 2015, table 1: convolutions and channels of each block.
+_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+
+
+def _build_vgg(layers: Iterable[FeatureLayer]) -> keras.Model:
+    """VGG19 as ``keras.applications`` names its layers, up to the last of ``layers``, with weights to be set."""
+    x = inputs = keras.Input((None, None, 3))
+    for block, (convolutions, channels) in enumerate(_BLOCKS[: max(map(depth_of, layers)) + 1], start=1):
+        if block > 1:
+            x = keras.layers.MaxPooling2D(2, 2, name=f"block{block - 1}_pool")(x)
+        for number in range(1, convolutions + 1):
+            name = f"block{block}_conv{number}"
+            x = keras.layers.Conv2D(
+                channels, 3, padding="same", activation="relu", kernel_initializer="zeros", name=name
+            )(x)
+    return keras.Model(inputs, x)
+
+
+def _load_vgg(weights: str) -> keras.Model:
     """VGG19 without top; only 'imagenet' makes Keras download weights and check their hash."""
     if weights != "imagenet":
-        return keras.applications.VGG19(include_top=False, weights=None)
+        vgg = keras.applications.VGG19(include_top=False, weights=None)
+        _load_file(vgg, weights)
+        return vgg
     try:
         return keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises bare Exception and ValueError here
@@ -91,7 +132,6 @@ def _build_vgg(weights: str) -> keras.Model:
 
 
 def _load_file(vgg: keras.Model, weights: str) -> None:
-    PerceptualParameters(weights=weights).check_file()
     try:
         vgg.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:

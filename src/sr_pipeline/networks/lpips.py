@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.packaged import LPIPS_ALEX, packaged_weights
 
 # The scaling layer of the authors' code: ImageNet's mean and deviation for inputs in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -22,23 +24,25 @@ class Lpips:
     """Perceptual distance by AlexNet features; smaller is more alike.
 
     Args:
-        weights: an ``.npz`` file with ``conv<i>/kernel``, ``conv<i>/bias`` and ``lin<i>`` for i from 0 to 4.
+        weights: ``packaged``, or an ``.npz`` file with ``conv<i>/kernel``, ``conv<i>/bias`` and ``lin<i>`` for i from
+            0 to 4, of 16 or 32 bits; what is computed has 32.
 
     Raises:
         UserError: if the file does not hold them.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: str | Path = "packaged") -> None:
+        file = packaged_weights(LPIPS_ALEX) if weights == "packaged" else Path(weights)
         try:
-            with np.load(weights, allow_pickle=False) as arrays:
+            with np.load(file, allow_pickle=False) as arrays:
                 self._convolutions = [
-                    (tf.constant(arrays[f"conv{i}/kernel"]), tf.constant(arrays[f"conv{i}/bias"])) for i in range(5)
+                    (_float32(arrays[f"conv{i}/kernel"]), _float32(arrays[f"conv{i}/bias"])) for i in range(5)
                 ]
-                self._linear = [tf.constant(arrays[f"lin{i}"].ravel()) for i in range(5)]
+                self._linear = [_float32(arrays[f"lin{i}"].ravel()) for i in range(5)]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{weights} does not hold the weights of LPIPS-Alex ({error}); set lpips.weights to a file that "
-                "does, or to null to leave LPIPS out"
+                f"{weights} does not hold the weights of LPIPS-Alex ({error}); set lpips.weights to 'packaged', "
+                "to a file that does, or to null to leave LPIPS out"
             ) from error
 
     @tf.function(reduce_retracing=True)
@@ -63,6 +67,10 @@ class Lpips:
             x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, edges) + bias)
             outputs.append(x)
         return outputs
+
+
+def _float32(array: NDArray) -> tf.Tensor:
+    return tf.constant(array.astype(np.float32))
 
 
 def _unit_length(features: tf.Tensor) -> tf.Tensor:

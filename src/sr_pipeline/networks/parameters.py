@@ -5,8 +5,9 @@ Super-Resolution Using a Generative Adversarial Network", CVPR, section 2.1 and 
 with the changes each field names.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -82,37 +83,61 @@ class DiscriminatorParameters(Parameters):
 
 FeatureLayer = Literal["block1_conv2", "block2_conv2", "block3_conv4", "block4_conv4", "block5_conv4"]
 """The last convolution before each pooling of VGG19, by Keras' name."""
+FEATURE_LAYERS: tuple[FeatureLayer, ...] = get_args(FeatureLayer)
 LAST_LAYER: FeatureLayer = "block5_conv4"
+LAST_PACKAGED_LAYER: FeatureLayer = "block2_conv2"
+"""Up to which layer this package brings the weights of VGG19: those of Ledig et al.'s SRGAN-VGG22 (section 2.2.1)."""
+VGG19_CONVOLUTIONS = ("block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2")
+"""The convolutions up to there."""
 
 WEIGHTS_CHOICES = (
-    "set perceptual.weights to 'imagenet' (a download), the path of a VGG19 .weights.h5 file, or 'untrained'"
+    "set perceptual.weights to 'packaged' (up to block2_conv2), 'imagenet' (a download), the path of a VGG19 "
+    ".weights.h5 file, or 'untrained'"
 )
 
 
 class PerceptualParameters(Parameters):
-    """Where the weights of the VGG19 feature network come from."""
+    """The VGG19 feature network of the perceptual loss (Ledig et al. 2017, section 2.2.1)."""
 
     weights: str = Field(
-        "imagenet",
+        "packaged",
         min_length=1,
-        description="'imagenet' (downloaded by Keras, hash checked), a path to a Keras .weights.h5 file of "
-        "VGG19 without top, or 'untrained' (random, seeded: no substitute for ImageNet features)",
+        description="'packaged' (ImageNet's, up to block2_conv2), 'imagenet' (downloaded by Keras, hash checked), a "
+        "path to a Keras .weights.h5 file of VGG19 without top, or 'untrained' (random, seeded: no substitute for "
+        "ImageNet features)",
+    )
+    layer: FeatureLayer | None = Field(
+        None, description="compare this layer alone, whatever adversarial.features of the recipe says; none: as it says"
     )
 
-    def check_file(self) -> None:
-        """Check that a weights file, if one is named, exists.
+    def check(self, layers: Iterable[FeatureLayer]) -> None:
+        """Check that the weights file, if one is named, exists, or that the packaged weights reach all ``layers``.
 
         Raises:
-            UserError: if it does not; the message names all three choices.
+            UserError: if not; the message names all choices.
         """
-        if self.weights not in ("imagenet", "untrained") and not Path(self.weights).is_file():
+        if self.weights == "packaged":
+            beyond = [layer for layer in layers if depth_of(layer) > depth_of(LAST_PACKAGED_LAYER)]
+            if beyond:
+                raise UserError(
+                    f"VGG19's {beyond[0]} is wanted, and the weights in this package end at {LAST_PACKAGED_LAYER}: "
+                    f"{WEIGHTS_CHOICES}; or compare another layer with perceptual.layer={LAST_PACKAGED_LAYER}"
+                )
+        elif self.weights not in ("imagenet", "untrained") and not Path(self.weights).is_file():
             raise UserError(f"the VGG19 weights file {self.weights} is missing; {WEIGHTS_CHOICES}")
 
 
-class LpipsParameters(Parameters):
-    """The perceptual distance LPIPS (Zhang et al. 2018), which is measured where its weights are given."""
+def depth_of(layer: FeatureLayer) -> int:
+    """Which of VGG19's five blocks ``layer`` ends, from 0."""
+    return FEATURE_LAYERS.index(layer)
 
-    weights: str | None = Field(None, min_length=1, description="path of an .npz file of LPIPS-Alex; none: left out")
+
+class LpipsParameters(Parameters):
+    """The perceptual distance LPIPS (Zhang et al. 2018)."""
+
+    weights: str | None = Field(
+        "packaged", min_length=1, description="'packaged', the path of an .npz file of LPIPS-Alex, or none: left out"
+    )
 
     def check_file(self) -> None:
         """Check that the weights file, if one is named, exists.
@@ -120,8 +145,8 @@ class LpipsParameters(Parameters):
         Raises:
             UserError: if it does not.
         """
-        if self.weights is not None and not Path(self.weights).is_file():
+        if self.weights not in (None, "packaged") and not Path(str(self.weights)).is_file():
             raise UserError(
-                f"the LPIPS weights file {self.weights} is missing; set lpips.weights to an .npz file of LPIPS-Alex, "
-                "or to null to leave LPIPS out"
+                f"the LPIPS weights file {self.weights} is missing; set lpips.weights to 'packaged', to an .npz file "
+                "of LPIPS-Alex, or to null to leave LPIPS out"
             )

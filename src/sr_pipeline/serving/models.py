@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.serving.packaged import PACKAGED, packaged_file
+from sr_pipeline.packaged import PACKAGED, packaged_file
 
 if TYPE_CHECKING:
     from sr_pipeline.serving.enlargement import Upscale

@@ -10,6 +10,7 @@ from typing import Any
 
 from sr_pipeline import networks
 from sr_pipeline import training as training_package
+from sr_pipeline.packaged import LPIPS_ALEX, VGG19, generator_file, packaged_weights
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
 
@@ -21,7 +22,7 @@ class TrainingInputs:
         recipe: what to train.
         seed: of weights and order.
         precision: compute type.
-        perceptual_weights: ``imagenet``, ``untrained`` or the path of a weights file, which counts by its content.
+        perceptual_weights: as of ``FeatureExtractor``; a weights file counts by its content.
         crops_sha256: hash of the crops of each split.
     """
 
@@ -35,14 +36,17 @@ class TrainingInputs:
         """As plain values."""
         recipe = self.recipe.model_dump(mode="json")
         if recipe["pretraining"]:
-            given = recipe["pretraining"].pop("generator")
-            if given:
-                recipe["pretraining"]["generator_sha256"] = _file_digest(given)
+            for field in ("generator", "start"):
+                named = recipe["pretraining"].pop(field)
+                if named:
+                    recipe["pretraining"][f"{field}_sha256"] = _file_digest(generator_file(named))
         return {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
 
     @cached_property
     def _weights_content(self) -> str:
         weights = self.perceptual_weights
+        if weights == "packaged":
+            return _file_digest(packaged_weights(VGG19))
         return weights if weights in ("imagenet", "untrained") else _file_digest(weights)
 
 
@@ -63,7 +67,8 @@ def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_wei
     if inputs.recipe.adversarial.learning_rate.decay == "constant":
         del content["recipe"]["adversarial"]["steps"]
     content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})
-    content["lpips_weights"] = lpips_weights and _file_digest(lpips_weights)
+    lpips_file = packaged_weights(LPIPS_ALEX) if lpips_weights == "packaged" else lpips_weights
+    content["lpips_weights"] = lpips_file and _file_digest(lpips_file)
     content["code"] = _code_digest()
     return _digest(content)
 
@@ -72,7 +77,7 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _file_digest(path: str) -> str:
+def _file_digest(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,6 +17,7 @@ from sr_pipeline.networks.parameters import (
     GeneratorParameters,
     Parameters,
 )
+from sr_pipeline.packaged import PACKAGED, generator_file
 
 
 class LearningRate(Parameters):
@@ -43,11 +44,27 @@ class PretrainingParameters(Parameters):
 
     steps: int = Field(1_000_000, ge=1)
     learning_rate: LearningRate = LearningRate()
+    start: Path | None = Field(
+        None,
+        description="a generator to fine-tune: the name of one of this package, or a .keras file; none: from nothing",
+    )
     generator: Path | None = Field(
         None,
-        description="a .keras file to take instead of making these steps: a training goes on as after them. Layers "
-        "that the file lacks must change nothing at first, such as a refinement",
+        description="a generator, named likewise, to take instead of making these steps: a training goes on as after "
+        "them. Layers that the file lacks must change nothing at first, such as a refinement",
     )
+
+    @model_validator(mode="after")
+    def _check_one_of_both(self) -> Self:
+        if self.start and self.generator:
+            raise ValueError("'generator' takes the place of these steps, and 'start' begins them: set one of both")
+        return self
+
+    @property
+    def given(self) -> Path | None:
+        """The file of weights that training begins with, if one is named."""
+        named = self.start or self.generator
+        return generator_file(named) if named else None
 
     def check_file(self) -> None:
         """Check that the generator's file, if one is named, exists.
@@ -55,10 +72,11 @@ class PretrainingParameters(Parameters):
         Raises:
             UserError: if it does not.
         """
-        if self.generator is not None and not self.generator.is_file():
+        if self.given is not None and not self.given.is_file():
+            field = "start" if self.start else "generator"
             raise UserError(
-                f"the pretrained generator {self.generator} is missing; set recipes.<name>.pretraining.generator to a "
-                ".keras file, or to null to make the steps"
+                f"the pretrained generator {self.given} is missing; set recipes.<name>.pretraining.{field} to one of "
+                f"this package ({', '.join(PACKAGED)}), to a .keras file, or to null to train from nothing"
             )
 
 
@@ -154,6 +172,13 @@ class Recipe(Parameters):
         description="of an exponential moving average of the generator, which is then what is validated and saved "
         "(Karras et al. 2018, appendix A: 0.999); 0: none",
     )
+
+    def comparing(self, layer: FeatureLayer | None) -> Self:
+        """This recipe with one layer of VGG19 in its perceptual loss; None: with its own ones."""
+        if layer is None:
+            return self
+        adversarial = self.adversarial.model_copy(update={"features": {layer: 1.0}})
+        return self.model_copy(update={"adversarial": adversarial})
 
     @property
     def total_steps(self) -> int:

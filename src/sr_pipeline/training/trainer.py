@@ -185,9 +185,9 @@ class Trainer:
         with self.devices.strategy.scope():
             if restored:
                 loop.restore(restored)
-            elif recipe.pretraining and recipe.pretraining.generator:
-                self._take_pretrained(recipe.pretraining.generator)
-                loop.step = recipe.pretraining.steps
+            elif recipe.pretraining and recipe.pretraining.given:
+                self._take_pretrained(recipe.pretraining.given)
+                loop.step = recipe.pretraining.steps if recipe.pretraining.generator else 0
             batches = training_batches(
                 crops, recipe.batch_size, augment=recipe.augment, seed=self.seed, start=loop.step
             )
@@ -247,7 +247,7 @@ class Trainer:
             reason = str(error).partition("\n")[0]
             raise UserError(
                 f"{file} is no generator of this recipe's network ({reason}); set recipes.<name>.generator to the one "
-                "it was trained with, or recipes.<name>.pretraining.generator to another file"
+                "it was trained with, or name another file in recipes.<name>.pretraining"
             ) from error
         for network in filter(None, (self.generator, self.average)):
             network.set_weights(started.get_weights())

@@ -36,9 +36,9 @@ class Trained(NamedTuple):
     mlflow_run: dict[str, Any]
 
 
-def choose_recipe(recipe: str, recipes: dict[str, Any]) -> Recipe:
+def choose_recipe(recipe: str, recipes: dict[str, Any], perceptual: PerceptualParameters) -> Recipe:
     """The parameters of the recipe of that name; all names were checked before the run."""
-    return Recipe.model_validate(recipes[recipe])
+    return Recipe.model_validate(recipes[recipe]).comparing(perceptual.layer)
 
 
 def train_generators(
@@ -82,7 +82,7 @@ def train_generators(
     if perceptual.weights == "untrained":
         log.warning(
             "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
-            "the paper's does; set perceptual.weights to 'imagenet' or a weights file for that"
+            "the paper's does; set perceptual.weights to 'packaged', 'imagenet' or a weights file for that"
         )
     resumed = checkpoints.newest_step(recipe.total_steps)
     tag_run(
@@ -101,7 +101,7 @@ def train_generators(
         ]
     )
     pairs = [CropPair(*crops_val[i]) for i in spread(len(crops_val), parameters.validation_crops)]
-    validation = Validation(pairs, Lpips(Path(lpips.weights)) if lpips.weights else None)
+    validation = Validation(pairs, Lpips(lpips.weights) if lpips.weights else None)
     log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
     trainer = Trainer(
         recipe, features, crop_size=crops_train.layout.crop_size, precision=precision, seed=seed, devices=devices

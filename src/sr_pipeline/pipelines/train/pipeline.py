@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 choose_recipe,
-                inputs=["params:recipe", "params:recipes"],
+                inputs=["params:recipe", "params:recipes", "params:perceptual"],
                 outputs="chosen_recipe",
                 name="choose_recipe",
             ),
