@@ -31,7 +31,7 @@ TINY = {
         "sample": {
             "generator": {"filters": 4, "blocks": 1},
             "discriminator": {"filters": 4, "dense": 4},
-            "pretraining": {"steps": 4, "learning_rate": {"warmup_steps": 1}},
+            "pretraining": {"start": None, "steps": 4, "learning_rate": {"warmup_steps": 1}},
             "adversarial": {"steps": 3},
         }
     },

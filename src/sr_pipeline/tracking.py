@@ -20,6 +20,7 @@ from sr_pipeline.errors import UserError
 from sr_pipeline.outbox import Letter, Outbox, RefusedError
 from sr_pipeline.parameters import ProjectParameters
 from sr_pipeline.processes import describe_process, is_gone
+from sr_pipeline.processor import processor_kind
 from sr_pipeline.storage import write_text
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def begin_run(
         "recipe": parameters.recipe,
         "source": parameters.ingest.source,
         "perceptual_weights": _weights_kind(parameters.perceptual.weights),
+        "processor": processor_kind(),
         PROCESS: describe_process(),
         **_git_state(project),
     }

@@ -35,6 +35,7 @@ def content(photograph, sets=("val",)):
         "model": {"source": "models:/x@champion", "weights": {"srgan": "c0ffee"}, "training": {"recipe": {"seed": 5}}},
         "protocol": describe_protocol(EvaluateParameters(confidence=0.9), ["psnr_y"]),
         "sets": {name: {"pictures": 2, "sha256": "f00d", "left_out": {"tiny": "too small"}} for name in sets},
+        "processor": "x86_64 with AVX2",
     }
     sheets = {f"{name}/comparison": lambda: Image.fromarray(photograph) for name in sets}
     return {name: [partial(lambda: shown)] * 2 for name in sets}, sheets, statistics, evaluation
@@ -46,7 +47,15 @@ def test_the_page_is_self_contained_and_holds_everything(photograph):
     assert len(addresses) > 10
     assert all(address.startswith(("data:image/webp;base64,", "#")) for address in addresses)
     assert "http" not in page
-    for text in ("models:/x@champion", "c0ffee", "f00d", "tiny (too small)", "90 % confidence", "recipe.seed"):
+    for text in (
+        "models:/x@champion",
+        "c0ffee",
+        "f00d",
+        "tiny (too small)",
+        "90 % confidence",
+        "recipe.seed",
+        "x86_64 with AVX2",
+    ):
         assert text in page, text
     assert "SRGAN − bicubic" in page
     assert '<td class="better">+9.00' in page

@@ -5,8 +5,10 @@ import keras
 import numpy as np
 import pytest
 
+from sr_pipeline import packaged
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.networks.parameters import FEATURE_LAYERS
 
 
 def test_untrained_features_follow_the_seed_and_stay_frozen(rng):
@@ -72,3 +74,40 @@ def test_features_from_a_weights_file(shared, tmp_path, photograph):
     features = extractor(image)[0].numpy()
     assert np.mean(features == 0) > 0.5  # after a ReLU, and sparse as trained features are
     assert not np.allclose(features, FeatureExtractor("untrained")(image)[0])
+
+
+def test_the_packaged_weights_are_those_of_imagenet(shared, tmp_path, photograph):
+    """To what 16 bits hold of them: a thousandth of the features' size."""
+    file = tmp_path / "vgg19.weights.h5"
+    subprocess.run([sys.executable, str(shared / "tools/expand_vgg19.py"), str(file)], check=True, capture_output=True)
+    layers = ("block1_conv2", "block2_conv2")
+    image = photograph[np.newaxis, :96, :96].astype(np.float32) / 127.5 - 1
+    packaged_features, exact = (FeatureExtractor(weights, layers)(image) for weights in ("packaged", str(file)))
+    for ours, theirs in zip(packaged_features, exact, strict=True):
+        assert np.sqrt(np.mean((ours - theirs) ** 2)) < 1e-3 * np.sqrt(np.mean(theirs**2))
+
+
+def test_the_packaged_weights_say_where_they_come_from():
+    for name, author in ((packaged.VGG19, "Simonyan"), (packaged.LPIPS_ALEX, "Zhang")):
+        with np.load(packaged.packaged_weights(name)) as arrays:
+            attribution = str(arrays["attribution"])
+        assert author in attribution
+        assert "CC BY 4.0" in attribution or "BSD" in attribution
+
+
+def test_layers_that_are_not_packaged_are_refused():
+    with pytest.raises(UserError, match=r"block3_conv4 is wanted.*'imagenet'.*perceptual\.layer=block2_conv2"):
+        FeatureExtractor("packaged", ["block1_conv2", "block3_conv4"])
+
+
+@pytest.mark.parametrize("layer", FEATURE_LAYERS)
+def test_the_layers_are_those_of_keras(layer):
+    """Names, shapes and what they compute."""
+    whole = keras.applications.VGG19(include_top=False, weights=None)
+    ours = FeatureExtractor("untrained", [layer])
+    for mine in ours.model.layers:
+        if mine.weights:
+            whole.get_layer(mine.name).set_weights(mine.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    expected = keras.Model(whole.input, whole.get_layer(layer).output)(images)
+    assert np.array_equal(ours.model(images)[layer], expected)

@@ -61,7 +61,13 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path):
 
 
 def inputs(recipe=None, **changed):
-    values = {"seed": 0, "precision": "float32", "perceptual_weights": "untrained", "crops_sha256": {"train": "a"}}
+    values = {
+        "seed": 0,
+        "precision": "float32",
+        "perceptual_weights": "untrained",
+        "crops_sha256": {"train": "a"},
+        "device": "x86_64 with AVX2",
+    }
     return TrainingInputs(Recipe.model_validate(recipe or {}), **(values | changed))
 
 
@@ -71,6 +77,8 @@ def inputs(recipe=None, **changed):
         {"seed": 1},
         {"precision": "bfloat16"},
         {"perceptual_weights": "imagenet"},
+        {"perceptual_weights": "packaged"},
+        {"device": "x86_64 with AMX"},
         {"crops_sha256": {"train": "b"}},
         {"recipe": {"batch_size": 8}},
         {"recipe": {"adversarial": {"weight": 0.5}}},

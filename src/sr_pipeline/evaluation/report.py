@@ -56,7 +56,7 @@ def render_report(
         pictures: of each set.
         sheets: by ``set/name``.
         statistics: as ``summarize`` gives them.
-        evaluation: model, protocol and sets.
+        evaluation: model, protocol, sets and processor.
 
     Raises:
         UserError: if even the smallest report is too large.
@@ -90,6 +90,7 @@ def render_report(
             weights={TITLES[method]: digest for method, digest in evaluation["model"]["weights"].items()},
             training=_flat(evaluation["model"].get("training") or {}),
             protocol=_flat(evaluation["protocol"]),
+            processor=evaluation["processor"],
             confidence=evaluation["protocol"]["confidence"],
         )
         if len(page.encode()) <= LIMIT:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.processor import processor_name
+from sr_pipeline.processor import processor_kind, processor_name
 
 
 class Devices(NamedTuple):
@@ -60,10 +60,16 @@ class Devices(NamedTuple):
 
     def describe(self) -> str:
         """What trains, such as ``1 x NVIDIA H100`` or ``1 x AMD EPYC (CPU)``."""
+        name = self.kind if tf.config.list_physical_devices("GPU") else f"{processor_name()} (CPU)"
+        return f"{self.replicas} x {name}"
+
+    @property
+    def kind(self) -> str:
+        """The kind of processor or GPU: trainings of one kind with as many threads have equal bytes."""
         gpus = tf.config.list_physical_devices("GPU")
         if gpus:
-            return f"{self.replicas} x {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'GPU')}"
-        return f"{self.replicas} x {processor_name()} (CPU)"
+            return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
+        return processor_kind()
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise a UserError unless the devices can share a batch evenly."""

@@ -24,6 +24,7 @@ class TrainingInputs:
         precision: compute type.
         perceptual_weights: as of ``FeatureExtractor``; a weights file counts by its content.
         crops_sha256: hash of the crops of each split.
+        device: the kind of processor or GPU, which add up in orders of their own.
     """
 
     recipe: Recipe
@@ -31,6 +32,7 @@ class TrainingInputs:
     precision: str
     perceptual_weights: str
     crops_sha256: dict[str, str]
+    device: str
 
     def content(self) -> dict[str, Any]:
         """As plain values."""

@@ -24,6 +24,7 @@ from sr_pipeline.evaluation.statistics import Resampling, summarize
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE, LpipsParameters, PerceptualParameters
+from sr_pipeline.processor import processor_kind
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +133,14 @@ def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters, s
 def describe_evaluation(
     listed: pd.DataFrame, per_image: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters
 ) -> dict[str, Any]:
-    """What the figures rest on: the model, the protocol, the pictures."""
+    """What the figures rest on: the model, the protocol, the pictures, the kind of processor."""
     metrics = [column for column in per_image.columns if column not in ("set", "image", "method")]
-    return {"model": model, "protocol": describe_protocol(parameters, metrics), "sets": describe_sets(listed)}
+    return {
+        "model": model,
+        "protocol": describe_protocol(parameters, metrics),
+        "sets": describe_sets(listed),
+        "processor": processor_kind(),
+    }
 
 
 def draw_pictures(

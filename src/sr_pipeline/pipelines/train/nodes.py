@@ -69,13 +69,13 @@ def train_generators(
 
     precision = resolve_precision(parameters.precision)
     crops_sha256 = {"train": crops_train.sha256, "val": crops_val.sha256}
-    inputs = TrainingInputs(recipe, seed, precision, perceptual.weights, crops_sha256)
+    devices = open_devices(parameters.distribute)
+    inputs = TrainingInputs(recipe, seed, precision, perceptual.weights, crops_sha256, devices.kind)
     identity = training_id(inputs)
     folder = CHECKPOINTS / checkpoint_id(inputs, parameters, lpips.weights)
     checkpoints = Checkpoints(folder, parameters.keep_checkpoints, writes=is_chief(parameters.distribute))
     if not parameters.resume:
         checkpoints.clear()
-    devices = open_devices(parameters.distribute)
     with devices.strategy.scope():
         layers = recipe.adversarial.features
         features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
