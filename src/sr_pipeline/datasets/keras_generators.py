@@ -15,6 +15,7 @@ import numpy as np
 from kedro.io import AbstractDataset
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.start_up import start_tensorflow
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can state
 
@@ -74,6 +75,7 @@ def load_keras_model(path: str | Path) -> Any:
     Raises:
         UserError: if there is none, or it is something else.
     """
+    start_tensorflow()
     import keras
 
     with _reading(Path(path)):

@@ -1,15 +1,12 @@
 """The generators that pictures can be enlarged with, by name."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.packaged import PACKAGED, packaged_file
+from sr_pipeline.start_up import no_start_up_lines
 
 if TYPE_CHECKING:
     from sr_pipeline.serving.enlargement import Upscale
@@ -37,7 +34,7 @@ def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels:
     from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
     generator = find_model(name)
-    with _no_start_up_lines():
+    with no_start_up_lines():
         return Upscaler(choose_engine(generator, engine, pixels), tile)
 
 
@@ -50,20 +47,6 @@ def find_model(name: str) -> "FoldedGenerator":
     from sr_pipeline.serving.folding import read_folded
 
     return read_folded(model_file(name))
-
-
-@contextmanager
-def _no_start_up_lines() -> Iterator[None]:
-    """Keep back what TensorFlow's C++ tells of itself at its start, which no setting silences."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def model_file(name: str) -> Path:

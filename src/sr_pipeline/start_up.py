@@ -1,0 +1,30 @@
+"""Starting TensorFlow without the lines that its C++ writes about itself, which no setting silences."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def no_start_up_lines() -> Iterator[None]:
+    """Discard what the block writes to standard error, be it Python or a library in C++."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and let it look for devices, if that has not been done."""
+    if "tensorflow" not in sys.modules:
+        with no_start_up_lines():
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
