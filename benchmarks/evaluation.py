@@ -80,7 +80,7 @@ def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> 
 def _measure_all(generator: Any, images: pd.DataFrame, folder: Path) -> dict[str, float]:
     """Seconds of all that ``kedro run --pipelines=evaluate`` does with one network, files and report included."""
     parameters = EvaluateParameters()
-    no_networks = LpipsParameters(), PerceptualParameters(weights="untrained")
+    no_networks = LpipsParameters(weights=None), PerceptualParameters(weights="untrained")
     started = time.perf_counter()
     listed = nodes.list_measured_pictures(images, parameters, 0)
     generators, model = nodes.choose_generators({"srgan": generator}, {}, parameters)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.parameters import PerceptualParameters
+from sr_pipeline.networks.parameters import LAST_LAYER, PerceptualParameters
+from sr_pipeline.packaged import packaged_file
 from sr_pipeline.parameters import check_parameters
 from sr_pipeline.training.recipes import PretrainingParameters, Recipe
 from tests.conftest import committed_parameters
@@ -91,6 +92,9 @@ def test_a_missing_pretrained_generator_is_told_before_the_run():
         UserError, match=r"pretrained generator gone\.keras is missing; set recipes\.<name>\.pretraining"
     ):
         PretrainingParameters(generator="gone.keras").check_file()
+    with pytest.raises(UserError, match=r"gone\.keras is missing; set recipes\.<name>\.pretraining\.start to one of"):
+        PretrainingParameters(start="gone.keras").check_file()
+    PretrainingParameters(start="fidelity").check_file()
 
 
 def test_a_missing_parameter(base):
@@ -118,11 +122,29 @@ def test_any_unknown_name_is_refused_in_one_line(base, name, place):
 
 def test_a_weights_file_is_looked_for(tmp_path):
     file = tmp_path / "vgg.weights.h5"
-    with pytest.raises(UserError, match=r"is missing; set perceptual\.weights to 'imagenet'"):
-        PerceptualParameters(weights=str(file)).check_file()
+    with pytest.raises(UserError, match=r"is missing; set perceptual\.weights to 'packaged'"):
+        PerceptualParameters(weights=str(file)).check([LAST_LAYER])
     file.touch()
-    PerceptualParameters(weights=str(file)).check_file()
-    PerceptualParameters(weights="imagenet").check_file()
+    PerceptualParameters(weights=str(file)).check([LAST_LAYER])
+    PerceptualParameters(weights="imagenet").check([LAST_LAYER])
+
+
+def test_packaged_features_reach_so_far(base):
+    PerceptualParameters().check(["block1_conv2", "block2_conv2"])
+    with pytest.raises(UserError, match=r"block5_conv4 is wanted, .* end at block2_conv2: set perceptual\.weights to"):
+        PerceptualParameters().check(["block1_conv2", "block5_conv4"])
+    seed = set_at(base, "recipe", "seed")
+    assert list(check_parameters(seed).chosen_recipe().adversarial.features) == ["block5_conv4"]
+    other = check_parameters(set_at(seed, "perceptual.layer", "block2_conv2")).chosen_recipe()
+    assert other.adversarial.features == {"block2_conv2": 1.0}
+    assert other.adversarial.steps == check_parameters(seed).chosen_recipe().adversarial.steps
+
+
+def test_what_the_default_run_takes_from_others_is_packaged(base):
+    parameters = check_parameters(base)
+    assert (parameters.perceptual.weights, parameters.lpips.weights) == ("packaged", "packaged")
+    parameters.perceptual.check(parameters.chosen_recipe().adversarial.features)
+    assert parameters.chosen_recipe().pretraining.given == packaged_file("fidelity")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +154,7 @@ def test_a_weights_file_is_looked_for(tmp_path):
         ("recipes.progressive.adversarial", {"steps": 100}, r"growth\.fade_steps must not exceed adversarial\.steps"),
         ("recipes.seed.adversarial", {"interpolation": 0.5}, "between pretrained weights and others: set pretraining"),
         ("recipes.seed.generator", {"refinement": {"filters": 4}}, "refinement is of upsampling 'direct'"),
+        ("recipes.sample.pretraining.generator", "fidelity", "takes the place of these steps, and 'start' begins them"),
         ("recipes.seed.average_decay", 1.0, "'recipes.seed.average_decay' is 1.0: input should be less than 1"),
     ],
 )

@@ -21,7 +21,7 @@ from sr_pipeline.imaging.metrics import METRICS
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 
-NONE, UNTRAINED = LpipsParameters(), PerceptualParameters(weights="untrained")
+NONE, UNTRAINED = LpipsParameters(weights=None), PerceptualParameters(weights="untrained")
 
 
 def test_every_metric_has_a_row_and_a_way():
@@ -31,7 +31,7 @@ def test_every_metric_has_a_row_and_a_way():
 
 def test_metrics_by_default_and_on_demand():
     assert chosen_metrics(EvaluateParameters(), NONE) == tuple(METRICS)
-    assert chosen_metrics(EvaluateParameters(), LpipsParameters(weights="w.npz")) == (*METRICS, "lpips")
+    assert chosen_metrics(EvaluateParameters(), LpipsParameters()) == (*METRICS, "lpips")
     assert chosen_metrics(EvaluateParameters(metrics=["lpips", "psnr_y"]), NONE) == ("psnr_y", "lpips")
 
 
@@ -41,8 +41,13 @@ def test_what_a_metric_needs_is_checked_before_anything_runs(tmp_path):
         check_metrics(EvaluateParameters(metrics=["lpips"]), NONE, UNTRAINED)
     with pytest.raises(UserError, match=r"missing\.npz is missing; set lpips\.weights"):
         check_metrics(EvaluateParameters(), LpipsParameters(weights=str(tmp_path / "missing.npz")), UNTRAINED)
-    with pytest.raises(UserError, match="asks for vgg_distance, which untrained features cannot measure"):
+    with pytest.raises(
+        UserError, match="asks for vgg_distance, which needs trained weights of VGG19 up to block5_conv4"
+    ):
         check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, UNTRAINED)
+    with pytest.raises(UserError, match="asks for vgg_distance, which needs trained weights"):
+        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, PerceptualParameters())
+    check_metrics(EvaluateParameters(), LpipsParameters(), PerceptualParameters())
     with pytest.raises(UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights"):
         check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, PerceptualParameters(weights="no.weights.h5"))
 

@@ -39,7 +39,7 @@ def test_several_layers_come_in_the_order_asked_for(rng):
 
 def test_a_missing_weights_file(tmp_path):
     with pytest.raises(
-        UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights to 'imagenet'.*'untrained'"
+        UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights to 'packaged'.*'imagenet'.*'untrained'"
     ):
         FeatureExtractor(str(tmp_path / "no.weights.h5"))
 

@@ -15,7 +15,7 @@ from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters
 from sr_pipeline.pipelines.evaluate import nodes
 from tests.conftest import REPOSITORY
 
-NO_NETWORKS = (LpipsParameters(), PerceptualParameters(weights="untrained"))
+NO_NETWORKS = (LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
 BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48, resamples=100)
 
 
