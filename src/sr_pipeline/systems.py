@@ -21,17 +21,22 @@ def require(*packages: str) -> None:
     Raises:
         UserError: if one cannot; it says what to install, or which system to use instead.
     """
-    missing = [package.replace("_", "-") for package in packages if importlib.util.find_spec(package) is None]
-    if not missing:
-        return
-    names, have = " and ".join(missing), "has" if len(missing) == 1 else "have"
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise unavailable(*missing)
+
+
+def unavailable(*packages: str) -> UserError:
+    """What to tell a user whose system or installation lacks these packages."""
+    names = " and ".join(package.replace("_", "-") for package in packages)
+    have = "has" if len(packages) == 1 else "have"
     system, instead = _system_without_releases()
     if system:
-        raise UserError(
+        return UserError(
             f"the pipeline needs {names}, which {have} no release for {system}: run it in {instead}; "
             "enlarging pictures works here"
         )
-    raise UserError(f'the pipeline needs {names}, not installed here: pip install "sr-pipeline[pipeline]"')
+    return UserError(f'the pipeline needs {names}, not installed here: pip install "sr-pipeline[pipeline]"')
 
 
 def _system_without_releases() -> tuple[str, str]:
