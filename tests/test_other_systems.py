@@ -121,14 +121,14 @@ def on(monkeypatch):
     ("system", "machine", "missing", "sentence"),
     [
         (
-            *("Windows", "AMD64", ["array_record"]),
-            "the pipeline needs array-record, which has no release for Windows: run it in WSL2 (Windows Subsystem for "
-            "Linux) or a Linux container; enlarging pictures works here",
+            *("Windows", "AMD64", ["array_record", "grain"]),
+            "the pipeline does not run on Windows, for which array-record has no release: run it in WSL2 (Windows "
+            "Subsystem for Linux) or a container, with Linux; enlarging pictures works here",
         ),
         (
             *("Darwin", "x86_64", ["array_record", "tensorflow"]),
-            "the pipeline needs array-record and tensorflow, which have no release for Macs with Intel processors: run "
-            "it in a Linux container or on another machine; enlarging pictures works here",
+            "the pipeline does not run on Macs with Intel processors, for which array-record and tensorflow have no "
+            "release: run it in a container, with Linux; enlarging pictures works here",
         ),
         (
             *("Darwin", "arm64", ["grain"]),
@@ -152,7 +152,7 @@ def test_writing_and_reading_crops_says_so_too(on, tmp_path):
     from sr_pipeline.shards import CropLayout, ShardPlan
 
     on("Windows", "AMD64", "array_record")
-    with pytest.raises(UserError, match="array-record, which has no release for Windows: run it in WSL2"):
+    with pytest.raises(UserError, match="does not run on Windows, for which array-record has no release"):
         ShardPlan("a.array_record", (), CropLayout(0, 48, 1, 4)).write(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -166,7 +166,7 @@ def test_a_run_on_windows_ends_before_it_has_begun(project):
     )
     done = run(project.command("kedro", "run"), project.environment() | {"PYTHONPATH": str(folder)}, project.folder)
     assert done.returncode == 1
-    assert "Error: the pipeline needs array-record, which has no release for Windows" in done.stderr
+    assert "Error: the pipeline does not run on Windows, for which array-record has no release" in done.stderr
     assert "Traceback" not in done.stderr
     assert not project.path("data/02_intermediate/images.parquet").exists()
 
@@ -180,5 +180,5 @@ def test_only_what_is_missing_is_refused(on):
     check_packages(pipelines["ingest"])
     check_packages(pipelines["evaluate"])
     for name in ("__default__", "materialize", "train"):
-        with pytest.raises(UserError, match="no release for Windows"):
+        with pytest.raises(UserError, match="does not run on Windows"):
             check_packages(pipelines[name])

@@ -28,21 +28,18 @@ def require(*packages: str) -> None:
 
 def unavailable(*packages: str) -> UserError:
     """What to tell a user whose system or installation lacks these packages."""
-    names = " and ".join(package.replace("_", "-") for package in packages)
-    have = "has" if len(packages) == 1 else "have"
-    system, instead = _system_without_releases()
-    if system:
-        return UserError(
-            f"the pipeline needs {names}, which {have} no release for {system}: run it in {instead}; "
-            "enlarging pictures works here"
+    if platform.system() == "Windows":
+        return _runs_elsewhere(
+            "Windows, for which array-record has", "WSL2 (Windows Subsystem for Linux) or a container"
         )
+    if platform.system() == "Darwin" and platform.machine() == "x86_64":
+        return _runs_elsewhere("Macs with Intel processors, for which array-record and tensorflow have", "a container")
+    names = " and ".join(package.replace("_", "-") for package in packages)
     return UserError(f'the pipeline needs {names}, not installed here: pip install "sr-pipeline[pipeline]"')
 
 
-def _system_without_releases() -> tuple[str, str]:
-    """This system if it is one of those, and what runs the pipeline on the same machine; empty otherwise."""
-    if platform.system() == "Windows":
-        return "Windows", "WSL2 (Windows Subsystem for Linux) or a Linux container"
-    if platform.system() == "Darwin" and platform.machine() == "x86_64":
-        return "Macs with Intel processors", "a Linux container or on another machine"
-    return "", ""
+def _runs_elsewhere(reason: str, where: str) -> UserError:
+    """Of a system without releases other packages are not installed either: see the markers in pyproject.toml."""
+    return UserError(
+        f"the pipeline does not run on {reason} no release: run it in {where}, with Linux; enlarging pictures works here"
+    )
