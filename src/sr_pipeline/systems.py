@@ -39,7 +39,8 @@ def unavailable(*packages: str) -> UserError:
 
 
 def _runs_elsewhere(reason: str, where: str) -> UserError:
-    """Of a system without releases other packages are not installed either: see the markers in pyproject.toml."""
+    """Other packages are not installed there either: see the markers in pyproject.toml."""
     return UserError(
-        f"the pipeline does not run on {reason} no release: run it in {where}, with Linux; enlarging pictures works here"
+        f"the pipeline does not run on {reason} no release: run it in {where}, with Linux; "
+        "enlarging pictures works here"
     )
