@@ -31,4 +31,6 @@ def main(output: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.platform != "linux":
+        sys.exit("make bench needs Linux: it reads the memory that programs took in /proc")
     main(Path("bench.json"))

@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Read once, when TensorFlow is imported. Its greetings and its search for GPU libraries are logged down to
 # level ERROR; what really fails comes as a Python exception.

@@ -9,13 +9,14 @@ from typing import Any, NoReturn
 
 import click
 
+from sr_pipeline import __version__
 from sr_pipeline.errors import UserError
 from sr_pipeline.packaged import PACKAGED
 from sr_pipeline.serving.models import DEFAULT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="sr-pipeline")
+@click.version_option(__version__)
 def cli() -> None:
     """Work with what sr-pipeline made. Trainings and evaluations are started with kedro run."""
 

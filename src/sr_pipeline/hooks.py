@@ -22,6 +22,7 @@ from sr_pipeline.evaluation.measuring import check_metrics
 from sr_pipeline.evaluation.pictures import check_benchmarks
 from sr_pipeline.parameters import ProjectParameters, check_parameters
 from sr_pipeline.sources.listing import check_source
+from sr_pipeline.systems import CROPS, TRAINING, require
 from sr_pipeline.training.cluster import is_chief
 
 
@@ -45,6 +46,7 @@ class ProjectChecks:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check that what the pipeline reads is there, and that every folder it writes into can be written."""
         assert self._parameters is not None
+        check_packages(pipeline)
         _check_files(self._parameters, pipeline)
         if self._parameters.evaluate.model is not None:
             _measure_another_model(pipeline, catalog)
@@ -151,6 +153,17 @@ def _in_order(names: list[str]) -> list[str]:
 
     order = list(register_pipelines())
     return sorted(names, key=order.index)
+
+
+def check_packages(pipeline: Pipeline) -> None:
+    """Check that what makes crops, trains and evaluates can be imported, before photographs are downloaded for it.
+
+    Raises:
+        UserError: if not.
+    """
+    producers = {_producer(name) for name in pipeline.all_outputs()}
+    needed = {"materialize": CROPS, "train": TRAINING, "evaluate": ("tensorflow",)}
+    require(*sorted({package for name in producers for package in needed.get(name, ())}))
 
 
 def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:

@@ -26,6 +26,7 @@ from sr_pipeline.imaging.crops import crop_corners, cut_pairs
 from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.storage import UPath, is_local, local_path, locate, read_bytes, write_text, written_whole
+from sr_pipeline.systems import CROPS, require
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,9 @@ class ShardPlan:
         ``bytes`` and ``sha256``.
 
         Raises:
-            UserError: if a photograph is gone or no longer what ingest saw.
+            UserError: if a photograph is gone or no longer what ingest saw, or this system has no ArrayRecord.
         """
+        require(*CROPS)
         from array_record.python.array_record_module import ArrayRecordWriter
 
         count = 0

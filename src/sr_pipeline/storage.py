@@ -84,4 +84,4 @@ def written_whole(target: UPath | Path) -> Iterator[Path]:
 def write_text(target: UPath | Path, text: str) -> None:
     """Write a UTF-8 text file that appears whole or not at all."""
     with written_whole(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on Windows

@@ -127,11 +127,13 @@ def test_an_interruption_leaves_nothing(tmp_path, error, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_full_disk_is_told_of(tmp_path):
+@pytest.mark.parametrize("before", ["", "del os.posix_fallocate"], ids=["Linux", "macOS"])
+def test_a_full_disk_is_told_of(tmp_path, before):
     """Both the room for pixels and the file itself: a file may not become longer than the limit."""
     Image.fromarray(noise(60, 60, 3)).save(tmp_path / "a.png")
     program = (
-        "import resource, signal, sys\n"
+        "import os, resource, signal, sys\n"
+        f"{before}\n"
         "from pathlib import Path\n"
         "import sr_pipeline.serving.picture_writers as writers\n"
         "from sr_pipeline.errors import UserError\n"

@@ -131,6 +131,7 @@ def test_tiles_narrower_than_what_is_seen(engine):
         Upscaler(engine, smallest - 1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory that a program took in /proc")
 def test_memory_does_not_grow_with_the_picture(random_file):
     """Apart from the two pictures, 16 times the pixels take next to no more; their features alone would be 23 MB."""
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")

@@ -1,6 +1,5 @@
 """What is measured of every picture, and how pictures are measured one after the other."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sr_pipeline.imaging.metrics import METRICS, Original
 from sr_pipeline.imaging.ranges import to_signed
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import LAST_LAYER, LpipsParameters, PerceptualParameters
+from sr_pipeline.processor import usable_cores
 
 NetworkDistance = Callable[[np.ndarray, np.ndarray], Any]
 """From pictures in [-1, 1], (1, h, w, 3) and (n, h, w, 3), to n distances."""
@@ -115,7 +115,7 @@ def measure_pictures(
         pictures: what to measure on.
         methods: gives the name and the result of every method on a picture, given its low-resolution version.
         protocol: how.
-        workers: threads; none: one a processor.
+        workers: threads; none: one a core.
     """
 
     def rows_of(picture: Picture) -> list[dict[str, Any]]:
@@ -123,6 +123,6 @@ def measure_pictures(
         images = dict(methods(picture, original.lr))
         return [{"set": picture.set, "image": picture.image} | row for row in protocol.measure(original, images)]
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         rows = [row for rows in pool.map(rows_of, pictures) for row in rows]
     return pd.DataFrame(rows, columns=["set", "image", "method", *protocol.metrics])

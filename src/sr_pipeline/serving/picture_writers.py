@@ -79,8 +79,23 @@ def room_for(shape: tuple[int, int, int], dtype: Any, output: Format, folder: Pa
         yield np.empty(shape, dtype)
         return
     with tempfile.TemporaryFile(dir=folder, prefix=".sr-pipeline-") as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # or a disk that is full would end the process
+        _take_room(file, size)
         yield np.memmap(file, dtype, "r+", shape=shape)
+
+
+def _take_room(file: IO[bytes], size: int) -> None:
+    """Give a new file so many bytes of its disk: writing to a map that the disk has no room for ends the process.
+
+    Raises:
+        OSError: if the disk has not the room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    zeros = memoryview(bytes(_BLOCK))  # macOS and Windows: an empty file of that length would take no room yet
+    for start in range(0, size, _BLOCK):
+        file.write(zeros[: size - start])
+    file.flush()
 
 
 def write_picture(path: Path, pixels: Pixels, output: Format, metadata: Metadata) -> None:

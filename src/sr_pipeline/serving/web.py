@@ -1,5 +1,6 @@
 """Starting the page."""
 
+import os
 import socket
 import threading
 import webbrowser
@@ -26,7 +27,8 @@ def serve(model: str, port: int, *, open_browser: bool) -> None:
     shelf.listed()
     shelf.open(model)  # a mistake shows now, and the first picture does not wait for it
     listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # on Windows it would let two programs share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:

@@ -11,6 +11,7 @@ from sr_pipeline.imaging.sheets import spread
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 from sr_pipeline.shards import CropShards
 from sr_pipeline.start_up import start_tensorflow
+from sr_pipeline.systems import TRAINING, require
 from sr_pipeline.tracking import (
     DataSet,
     log_data_sets,
@@ -57,6 +58,7 @@ def train_generators(
         The generators by name, the best one, the history of losses, a picture of validation crops, and, written
         last, what later stages find this training's MLflow run by, with all that decided the training.
     """
+    require(*TRAINING)
     start_tensorflow()  # here, when something is really trained
     from sr_pipeline.networks.features import FeatureExtractor
     from sr_pipeline.networks.lpips import Lpips
