@@ -13,14 +13,14 @@ import yaml
 
 from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.tracking import flatten
-from tests.conftest import REPOSITORY, TINY, Project
+from tests.conftest import PATIENCE, REPOSITORY, SHALLOW, TINY, Project
 
 RECIPES = "conf/base/parameters_recipes.yml"
 OTHER_RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
     "discriminator": {"filters": 4, "dense": 4},
     "batch_size": 4,
-    "adversarial": {"steps": 3},
+    "adversarial": {"steps": 3, "features": SHALLOW},
 }
 STAGES = ["ingest", "materialize", "train", "evaluate", "register"]
 
@@ -48,6 +48,9 @@ def make_tiny(project):
     for file in project.path("conf/base").glob("parameters*.yml"):
         file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), TINY)))
     change(project, RECIPES, {"recipes": {"seed": OTHER_RECIPE}})
+    recipes = yaml.safe_load(project.path(RECIPES).read_text())
+    recipes["recipes"]["sample"]["adversarial"]["features"] = SHALLOW
+    project.path(RECIPES).write_text(yaml.safe_dump(recipes))
 
 
 def merge(base, changes):
@@ -334,7 +337,7 @@ def end_at(project, text, number):
     with project.started("dvc", "repro", "evaluate") as run:
         run.wait_for(text)
         os.killpg(run.process.pid, number)
-        assert run.process.wait(timeout=60) != 0
+        assert run.process.wait(timeout=PATIENCE) != 0
     return run.log.read_text()
 
 
