@@ -10,6 +10,7 @@ import zipfile
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -135,7 +136,11 @@ def test_ctrl_c_leaves_no_half_file(finished, here):
         text=True,
     )
     assert "cat_x4.jpg" in process.stdout.readline()
-    time.sleep(1)
+    until = time.monotonic() + PATIENCE
+    while not any(str(here) in part.path for part in psutil.Process(process.pid).memory_maps()):
+        assert process.poll() is None
+        assert time.monotonic() < until, "the large picture's pixels lie in a file beside it"
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
