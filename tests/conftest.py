@@ -51,11 +51,10 @@ TINY = {
 
 
 # Compute types that `auto` chooses. The second one only where the processor has it: elsewhere it would be emulated.
-BFLOAT16 = pytest.param(
-    "bfloat16",
-    marks=pytest.mark.skipif(not computes_bfloat16(), reason=f"{processor_kind()} does not compute in bfloat16"),
+NEEDS_BFLOAT16 = pytest.mark.skipif(
+    not computes_bfloat16(), reason=f"`auto` does not choose bfloat16 here: {processor_kind()} would emulate it"
 )
-PRECISIONS = ["float32", BFLOAT16]
+PRECISIONS = ["float32", pytest.param("bfloat16", marks=NEEDS_BFLOAT16)]
 
 # Seconds that a test waits for what must come: on a slow machine under load, too, since only a failure takes so long.
 PATIENCE = 600
@@ -71,6 +70,10 @@ LONGEST_FIRST = (
     "training",
     "test_notebooks.py",
 )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slowest: slow tests that .ci/run leaves out; run by `make test-slow`")
 
 
 def pytest_collection_modifyitems(items):
@@ -197,7 +200,13 @@ class Project:
         return project
 
     def run(
-        self, program: str, *arguments: str, check: bool = True, cold: bool = False, folder: Path | None = None, **kwargs
+        self,
+        program: str,
+        *arguments: str,
+        check: bool = True,
+        cold: bool = False,
+        folder: Path | None = None,
+        **kwargs,
     ) -> subprocess.CompletedProcess:
         """Run a program in the project folder or another; ``cold``: from the start, with all imports of its own."""
         command, environment = self.command(program, *arguments), self.environment()

@@ -1,7 +1,7 @@
-"""Commands of this project that start at once: each runs in a fork of a process that has imported the large libraries.
+"""Commands that start at once: each runs in a fork of a process that has imported the large libraries.
 
-What a command then does is the same: the same entry point, in a process of its own, with its own folder, environment and
-output. This project's own modules are not among those imported, so each fork imports those of the project it runs in.
+What a command then does is the same: the same entry point, in a process of its own, with its own folder, environment
+and output. This project's own modules are not among those imported, so each fork imports those of the project it is in.
 """
 
 import importlib

@@ -13,7 +13,7 @@ import yaml
 
 from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.tracking import flatten
-from tests.conftest import PATIENCE, REPOSITORY, SHALLOW, TINY, Project
+from tests.conftest import PATIENCE, REPOSITORY, SHALLOW, TINY, Project, made_once
 
 RECIPES = "conf/base/parameters_recipes.yml"
 OTHER_RECIPE = {
@@ -27,19 +27,27 @@ STAGES = ["ingest", "materialize", "train", "evaluate", "register"]
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """A repository in which `dvc repro` has run once, tiny, and its remote. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("dvc")
-    project = Project(folder / "project")
-    make_tiny(project)
-    project.git("init", "-q", "-b", "main")
-    project.run("dvc", "remote", "add", "-d", "store", str(folder / "store"))
-    project.git("add", "-A")
-    project.git("commit", "-qm", "start")
-    project.git("tag", "start")
-    project.log = project.run("dvc", "repro").stdout
-    project.git("add", "-A")
-    project.git("commit", "-qm", "results")
-    project.run("dvc", "push", "--run-cache")
+    """A repository in which `dvc repro` has run once, tiny, and its remote; the same for all processes of the tests.
+
+    Tests must not change it.
+    """
+
+    def make(folder):
+        project = Project(folder / "project")
+        make_tiny(project)
+        project.git("init", "-q", "-b", "main")
+        project.run("dvc", "remote", "add", "-d", "store", str(folder / "store"))
+        project.git("add", "-A")
+        project.git("commit", "-qm", "start")
+        project.git("tag", "start")
+        (folder / "log").write_text(project.run("dvc", "repro").stdout)
+        project.git("add", "-A")
+        project.git("commit", "-qm", "results")
+        project.run("dvc", "push", "--run-cache")
+
+    folder = made_once(tmp_path_factory, "dvc", make)
+    project = Project.at(folder / "project")
+    project.log = (folder / "log").read_text()
     return project
 
 
@@ -175,6 +183,7 @@ def test_a_clone_pulls_and_evaluates_without_training(reproduced, tmp_path):
     assert differing == {f"data/08_reporting/{name}" for name in ("evaluation.json", "report.html", "statistics.json")}
 
 
+@pytest.mark.slow
 def test_kedro_run_does_not_write_through_links_into_the_cache(reproduced, tmp_path):
     """And what it wrote, DVC sees, and puts back what belongs to the lock."""
     cloned = clone_with_data(reproduced, tmp_path / "clone")

@@ -64,6 +64,7 @@ def test_a_run_killed_twice_goes_on_and_gives_the_bytes_of_another_that_was_not(
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_killed_at_ten_random_moments_it_ends_the_same(tmp_path, precision):
     """Moments are spread over the whole life of the process, its start included."""

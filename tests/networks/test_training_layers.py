@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sr_pipeline.networks.training_layers import DoublingConv2D, EqualPhases, FusedBatchNormalization, PackedConv2D
-
-from tests.conftest import BFLOAT16
+from tests.conftest import NEEDS_BFLOAT16
 
 
 def forward_and_backward(layer, images, weights=None):
@@ -36,13 +35,13 @@ def test_packed_convolution(padding, kernel, rng):
         assert np.allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.parametrize("precision", [BFLOAT16])
-def test_packed_convolution_in_bfloat16(precision, rng):
+@NEEDS_BFLOAT16
+def test_packed_convolution_in_bfloat16(rng):
     images = rng.normal(size=(2, 16, 16, 8)).astype(np.float32)
-    plain = keras.layers.Conv2D(3, 9, padding="same", dtype=f"mixed_{precision}")
+    plain = keras.layers.Conv2D(3, 9, padding="same", dtype="mixed_bfloat16")
     expected = forward_and_backward(plain, images)
     packed = forward_and_backward(
-        PackedConv2D(3, 9, padding="same", dtype=f"mixed_{precision}"), images, plain.get_weights()
+        PackedConv2D(3, 9, padding="same", dtype="mixed_bfloat16"), images, plain.get_weights()
     )
     for one, other in zip(packed, expected, strict=True):
         assert np.allclose(one, other, rtol=0.05, atol=0.05 * np.abs(other).max())

@@ -13,7 +13,7 @@ from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
-from tests.conftest import PRECISIONS, SHALLOW
+from tests.conftest import NEEDS_BFLOAT16, SHALLOW
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -33,7 +33,7 @@ def crops(crops_of_size):
 
 @pytest.fixture
 def train(request, crops):
-    precision = getattr(request, "param", resolve_precision("auto"))
+    precision = resolve_precision(getattr(request, "param", "auto"))
     features = FeatureExtractor("untrained", SHALLOW, dtype=dtype_policy(precision))
 
     def run(checkpoints=None, stop_at=None, recipe=RECIPE):
@@ -67,8 +67,9 @@ VARIANTS = {
 }
 
 
+@pytest.mark.parametrize("stops", [(7,), pytest.param((5, 7, 9), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_recipe_resumes_exactly(crops, tmp_path, variant):
+def test_every_recipe_resumes_exactly(crops, tmp_path, variant, stops):
     """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
     recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
     features = FeatureExtractor("untrained", SHALLOW)
@@ -82,7 +83,7 @@ def test_every_recipe_resumes_exactly(crops, tmp_path, variant):
         return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
 
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-    for stop_at in (5, 7, 9):
+    for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
             run(checkpoints, stop_at)
     assert_equal(run(checkpoints), run())
@@ -97,12 +98,20 @@ def assert_equal(one, other):
         assert all(np.array_equal(a, b) for a, b in weights), name
 
 
-@pytest.mark.parametrize("train", PRECISIONS, indirect=True)
-def test_interrupted_again_and_again_it_ends_the_same(train, tmp_path):
+@pytest.mark.parametrize(
+    ("train", "stops"),
+    [
+        pytest.param("auto", (6, 13), id="auto"),
+        pytest.param("float32", (2, 6, 7, 9, 13, 15), id="float32", marks=pytest.mark.slow),
+        pytest.param("bfloat16", (2, 6, 7, 9, 13, 15), id="bfloat16", marks=[pytest.mark.slow, NEEDS_BFLOAT16]),
+    ],
+    indirect=["train"],
+)
+def test_interrupted_again_and_again_it_ends_the_same(train, stops, tmp_path):
     """Reports come at steps 2, 4, 6, 7 and 9, 11, 13, 15, 16; checkpoints at 4, 7, 11, 15, 16."""
     uninterrupted = train()
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-    for stop_at in (2, 6, 7, 9, 13, 15):
+    for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
             train(checkpoints, stop_at)
     assert_equal(train(checkpoints), uninterrupted)
