@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-slow check bench docs ui setup clean
+.PHONY: run test test-slow test-ci check bench docs ui setup clean
 
 run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
@@ -12,7 +12,10 @@ test: $(READY)  ## all tests but the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 test-slow: $(READY)  ## whole trainings
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist load --maxschedchunk 1 --durations=0
+
+test-ci: $(READY)  ## those of them that .ci/run has the time for
+	$(BIN)/pytest -m "slow and not slowest" -n 2 --dist load --maxschedchunk 1 --durations=0
 
 check: $(READY)  ## format, lint, import rules, types
 	$(BIN)/ruff format --check .

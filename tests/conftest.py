@@ -1,13 +1,16 @@
 """Fixtures shared by all tests."""
 
 import contextlib
+import functools
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from compileall import compile_dir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,9 @@ import numpy as np
 import pytest
 import yaml
 from hypothesis import settings
+
+from sr_pipeline.processor import computes_bfloat16, processor_kind, processor_name
+from tests.warm import LONGEST, WarmPrograms
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -26,13 +32,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The first two convolutions of VGG19, where a test does not need more.
+SHALLOW = {"block1_conv2": 1.0}
+
 TINY = {
     "recipes": {
         "sample": {
             "generator": {"filters": 4, "blocks": 1},
             "discriminator": {"filters": 4, "dense": 4},
-            "pretraining": {"start": None, "steps": 4, "learning_rate": {"warmup_steps": 1}},
-            "adversarial": {"steps": 3},
+            "pretraining": {"start": None, "steps": 12, "learning_rate": {"warmup_steps": 1}},
+            "adversarial": {"steps": 8},
         }
     },
     "materialize": {"crops_per_image": 5, "shards": 2},
@@ -41,10 +50,45 @@ TINY = {
 }
 
 
+# Compute types that `auto` chooses. The second one only where the processor has it: elsewhere it would be emulated.
+NEEDS_BFLOAT16 = pytest.mark.skipif(
+    not computes_bfloat16(), reason=f"`auto` does not choose bfloat16 here: {processor_kind()} would emulate it"
+)
+PRECISIONS = ["float32", pytest.param("bfloat16", marks=NEEDS_BFLOAT16)]
+
+# Seconds that a test waits for what must come: on a slow machine under load, too, since only a failure takes so long.
+PATIENCE = 600
+
+# The files that take longest, in this order; then the folders.
+LONGEST_FIRST = (
+    "e2e/test_dvc.py",
+    "e2e/test_interruption.py",
+    "e2e/test_ui.py",
+    "e2e/test_evaluate.py",
+    "e2e/test_upscale.py",
+    "e2e",
+    "training",
+    "test_notebooks.py",
+)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slowest: slow tests that .ci/run leaves out; run by `make test-slow`")
+
+
 def pytest_collection_modifyitems(items):
     """The longest files first, so that the two processes of ``make test`` end together."""
-    ranks = {"e2e": 0, "training": 1}
-    items.sort(key=lambda item: ranks.get(item.path.parent.name, 2))
+
+    def rank(item):
+        path = item.path.relative_to(REPOSITORY / "tests").as_posix()
+        return next((i for i, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say on what kind of processor the tests ran, since results are equal in bytes on one kind alone."""
+    terminalreporter.write_line(f"processor: {processor_name()} ({processor_kind()})")
 
 
 def committed_parameters(environment="base"):
@@ -103,11 +147,31 @@ class Started:
 
     def wait_for(self, text: str) -> None:
         """Until the program has said ``text``."""
-        until = time.monotonic() + 240
+        until = time.monotonic() + PATIENCE
         while text not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.02)
+
+
+def digests(project, pattern):
+    """Hash of every file of the project that matches."""
+    files = sorted(project.folder.glob(pattern))
+    return {
+        str(file.relative_to(project.folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+
+
+RESULTS = (
+    "data/01_raw/**/*",
+    "data/02_intermediate/*",
+    "data/05_model_input/crops/**/*",
+    "data/06_models/*",
+    "data/07_model_output/**/*",
+    "data/08_reporting/**/*",
+)
 
 
 class Project:
@@ -118,6 +182,7 @@ class Project:
         not_in_git = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "config.local")
         for name in ("conf", "src", ".dvc"):
             shutil.copytree(REPOSITORY / name, folder / name, ignore=not_in_git)
+        compile_dir(folder / "src", quiet=1)  # as an installation does
         for name in ("pyproject.toml", ".telemetry", "dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(REPOSITORY / name, folder / name)
         for gitkeep in (REPOSITORY / "data").glob("*/.gitkeep"):
@@ -134,18 +199,30 @@ class Project:
         project.folder = folder
         return project
 
-    def run(self, program: str, *arguments: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
-        """Run a program in the project folder."""
-        done = subprocess.run(
-            self.command(program, *arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-            **kwargs,
-        )
+    def run(
+        self,
+        program: str,
+        *arguments: str,
+        check: bool = True,
+        cold: bool = False,
+        folder: Path | None = None,
+        **kwargs,
+    ) -> subprocess.CompletedProcess:
+        """Run a program in the project folder or another; ``cold``: from the start, with all imports of its own."""
+        command, environment = self.command(program, *arguments), self.environment()
+        if program in ("kedro", "sr-pipeline") and not cold and not kwargs:
+            done = warm_programs().run(command, folder or self.folder, environment)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=folder or self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+                check=False,
+                **kwargs,
+            )
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -184,11 +261,23 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """Without what a surrounding run may have set."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "KEDRO_"))}
+        foreign = ("MLFLOW_", "DVC_", "KEDRO_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "COLUMNS": "200"}
 
     def path(self, relative: str) -> Path:
         return self.folder / relative
+
+    def copy(self, folder: Path) -> "Project":
+        """All of it elsewhere, to be changed. MLflow's artifacts stay at their old place, which its store names."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("mlartifacts"))
+        return Project.at(folder)
+
+    def prepared_copy(self, folder: Path) -> "Project":
+        """What ``ingest`` and ``materialize`` have made, elsewhere, without a training and MLflow's store."""
+        later = ("06_models", "07_model_output", "08_reporting", ".scratch", "mlflow.db*", "mlartifacts")
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(*later))
+        return Project.at(folder)
 
 
 @pytest.fixture
@@ -197,9 +286,45 @@ def project(tmp_path):
     return Project(tmp_path / "project", TINY)
 
 
+@pytest.fixture
+def prepared(finished, tmp_path):
+    """A project with crops, but no training."""
+    return finished.prepared_copy(tmp_path / "project")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A project in which the whole chain has run once, tiny. Tests must not change its data."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project", TINY)
-    project.log = project.kedro("run").stderr
+    """A project in which the whole chain has run once, tiny; the same for all processes. Tests must not change it."""
+
+    def make(folder):
+        project = Project(folder / "project", TINY)
+        (folder / "log").write_text(project.kedro("run", cold=True).stderr)
+
+    folder = made_once(tmp_path_factory, "finished", make)
+    project = Project.at(folder / "project")
+    project.log = (folder / "log").read_text()
     return project
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of this test run that ``make`` fills, in whichever process needs it first; others wait."""
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+@functools.cache
+def warm_programs() -> WarmPrograms:
+    """Those of this test process."""
+    return WarmPrograms(REPOSITORY, Project.at(REPOSITORY).environment())

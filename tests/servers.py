@@ -36,7 +36,7 @@ def start(command: list[str], address: str, log: Path, **options) -> subprocess.
     """Start a server and wait until ``address`` answers."""
     with log.open("a") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, **options)
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while not answers(address):
         if process.poll() is not None or time.monotonic() > until:
             stop(process)

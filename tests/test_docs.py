@@ -12,7 +12,7 @@ import yaml
 
 from sr_pipeline.parameters import check_parameters
 from sr_pipeline.pipeline_registry import register_pipelines
-from tests.conftest import REPOSITORY, committed_parameters
+from tests.conftest import PATIENCE, REPOSITORY, committed_parameters
 
 LOADING = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 # Its examples are of recipes and sources that are not there yet.
@@ -26,7 +26,7 @@ def build(folder, site):
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.notebooks import find_training_run, fine_detail, power_by_frequency
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PICTURES = {"01_data": 6, "02_training": 5, "03_results": 4}
@@ -41,7 +41,7 @@ def execute(file: Path, folder: Path, environment: dict[str, str]):
     The kernel starts in the notebook's folder.
     """
     notebook = nbformat.read(file, as_version=4)
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(file.parent)}})
+    client = NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(file.parent)}})
     with contextlib.suppress(CellExecutionError):  # it is among the outputs
         client.execute(env=environment | {"PYTHONPATH": str(folder / "src")})
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]

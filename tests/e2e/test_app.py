@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import PATIENCE
 from tests.servers import free_port, running
 
 
@@ -29,14 +30,14 @@ def app(finished, tmp_path_factory):
     ) as process:
         yield address, scratch
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
     assert [path.name for path in scratch.iterdir()] == ["log"], "it cleans up"
 
 
 @pytest.fixture
 def page(browser, app):
     page = browser.new_page(viewport={"width": 1000, "height": 900}, accept_downloads=True)
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(1000 * PATIENCE)
     page.errors, page.requested = [], []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("request", lambda request: page.requested.append(request.url))
@@ -57,7 +58,7 @@ def picture(tmp_path, photograph):
 def send(app, content, **query):
     request = urllib.request.Request(f"{app[0]}/api/jobs?{urllib.parse.urlencode(query)}", content)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
@@ -116,7 +117,7 @@ def test_on_a_phone(browser, app, picture):
     page = browser.new_page(viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True)
     page.goto(app[0])
     page.set_input_files("#file", picture)
-    page.locator("#result").wait_for(state="visible", timeout=120_000)
+    page.locator("#result").wait_for(state="visible", timeout=1000 * PATIENCE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.evaluate("document.querySelector('#model option').textContent = 'a model with a rather long name '.repeat(3)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -163,5 +164,5 @@ def test_a_full_queue_sends_away(app):
     for status, answer in answers:
         if status == 202:
             urllib.request.urlopen(
-                urllib.request.Request(f"{app[0]}/api/jobs/{answer['id']}", method="DELETE"), timeout=60
+                urllib.request.Request(f"{app[0]}/api/jobs/{answer['id']}", method="DELETE"), timeout=PATIENCE
             )

@@ -17,7 +17,7 @@ from sr_pipeline.parameters import IngestParameters, MaterializeParameters
 from sr_pipeline.pipelines.ingest.nodes import inspect_photographs, list_photographs
 from sr_pipeline.pipelines.materialize.nodes import plan_crops
 from sr_pipeline.shards import CropShards, Workforce
-from tests.conftest import TINY, Project
+from tests.conftest import PATIENCE, TINY, Project
 
 
 def content(folder):
@@ -86,7 +86,7 @@ def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, wor
 def wait_for_a_shard_in_the_making(folder, process, finished_shards):
     """Until the process writes a shard and so many are finished: a moment that a busy machine does not shift."""
     before = set(folder.glob("*.partial"))
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not set(folder.glob("*.partial")) - before or len(list(folder.glob("*.array_record"))) < finished_shards:
         assert process.poll() is None, "it must be killed while it works"
         assert time.monotonic() < until

@@ -13,33 +13,41 @@ import yaml
 
 from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.tracking import flatten
-from tests.conftest import REPOSITORY, TINY, Project
+from tests.conftest import PATIENCE, REPOSITORY, SHALLOW, TINY, Project, made_once
 
 RECIPES = "conf/base/parameters_recipes.yml"
 OTHER_RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
     "discriminator": {"filters": 4, "dense": 4},
     "batch_size": 4,
-    "adversarial": {"steps": 3, "features": {"block2_conv2": 1.0}},
+    "adversarial": {"steps": 3, "features": SHALLOW},
 }
 STAGES = ["ingest", "materialize", "train", "evaluate", "register"]
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """A repository in which `dvc repro` has run once, tiny, and its remote. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("dvc")
-    project = Project(folder / "project")
-    make_tiny(project)
-    project.git("init", "-q", "-b", "main")
-    project.run("dvc", "remote", "add", "-d", "store", str(folder / "store"))
-    project.git("add", "-A")
-    project.git("commit", "-qm", "start")
-    project.git("tag", "start")
-    project.log = project.run("dvc", "repro").stdout
-    project.git("add", "-A")
-    project.git("commit", "-qm", "results")
-    project.run("dvc", "push", "--run-cache")
+    """A repository in which `dvc repro` has run once, tiny, and its remote; the same for all processes of the tests.
+
+    Tests must not change it.
+    """
+
+    def make(folder):
+        project = Project(folder / "project")
+        make_tiny(project)
+        project.git("init", "-q", "-b", "main")
+        project.run("dvc", "remote", "add", "-d", "store", str(folder / "store"))
+        project.git("add", "-A")
+        project.git("commit", "-qm", "start")
+        project.git("tag", "start")
+        (folder / "log").write_text(project.run("dvc", "repro").stdout)
+        project.git("add", "-A")
+        project.git("commit", "-qm", "results")
+        project.run("dvc", "push", "--run-cache")
+
+    folder = made_once(tmp_path_factory, "dvc", make)
+    project = Project.at(folder / "project")
+    project.log = (folder / "log").read_text()
     return project
 
 
@@ -48,6 +56,9 @@ def make_tiny(project):
     for file in project.path("conf/base").glob("parameters*.yml"):
         file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), TINY)))
     change(project, RECIPES, {"recipes": {"seed": OTHER_RECIPE}})
+    recipes = yaml.safe_load(project.path(RECIPES).read_text())
+    recipes["recipes"]["sample"]["adversarial"]["features"] = SHALLOW
+    project.path(RECIPES).write_text(yaml.safe_dump(recipes))
 
 
 def merge(base, changes):
@@ -189,6 +200,7 @@ def test_a_clone_pulls_and_evaluates_without_training(reproduced, tmp_path):
     assert differing == {f"data/08_reporting/{name}" for name in ("evaluation.json", "report.html", "statistics.json")}
 
 
+@pytest.mark.slow
 def test_kedro_run_does_not_write_through_links_into_the_cache(reproduced, tmp_path):
     """And what it wrote, DVC sees, and puts back what belongs to the lock."""
     cloned = clone_with_data(reproduced, tmp_path / "clone")
@@ -351,7 +363,7 @@ def end_at(project, text, number):
     with project.started("dvc", "repro", "evaluate") as run:
         run.wait_for(text)
         os.killpg(run.process.pid, number)
-        assert run.process.wait(timeout=60) != 0
+        assert run.process.wait(timeout=PATIENCE) != 0
     return run.log.read_text()
 
 

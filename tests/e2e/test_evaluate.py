@@ -1,26 +1,21 @@
 """Evaluation of benchmarks, of other models, and comparing runs, as a user does it."""
 
 import json
-import shutil
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.conftest import TINY, Project
+from tests.conftest import TINY, Project, digests
 from tests.e2e.test_bad_input import error_of
 
 
 @pytest.fixture(scope="module")
 def evaluated(finished, tmp_path_factory):
     """A copy of the finished project, so that it may be changed."""
-    folder = tmp_path_factory.mktemp("evaluated") / "project"
-    shutil.copytree(finished.folder, folder)
-    project = Project.__new__(Project)
-    project.folder = folder
-    # Artifacts of the copied store stay at their old absolute place, which still exists.
-    return project
+    return finished.copy(tmp_path_factory.mktemp("evaluated") / "project")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +31,19 @@ def bench(evaluated, tmp_path_factory):
     Image.fromarray(colour[:10, :10]).save(folder / "tiny.png")
     (folder / "broken.png").write_bytes((folder / "colour.png").read_bytes()[:100])
     return "bench"
+
+
+def test_evaluate_alone_measures_the_present_generator_again(evaluated):
+    before = digests(evaluated, "data/08_reporting/*.*")
+    done = evaluated.kedro("run", "--pipeline=evaluate")
+    assert "measure_methods" in done.stderr
+    assert "train_generators" not in done.stderr
+    assert digests(evaluated, "data/08_reporting/*.*") == before
+    client = mlflow.MlflowClient(f"sqlite:///{evaluated.folder}/mlflow.db")
+    newest = client.search_runs([client.get_experiment_by_name("sr-pipeline").experiment_id], max_results=1)[0]
+    assert newest.info.run_name == "sample evaluate"
+    assert newest.info.status == "FINISHED"
+    assert "val/srgan/psnr_y" in newest.data.metrics
 
 
 def metrics_of(project):
@@ -86,7 +94,7 @@ def test_a_registered_model_is_measured_without_any_training(evaluated):
     model = evaluation_of(evaluated)["model"]
     assert model["source"] == "models:/sr-generator@champion"
     assert model["weights"]["srgan"] == evaluation["model"]["weights"]["srgan"]
-    assert model["training"]["recipe.pretraining.steps"] == "4"
+    assert model["training"]["recipe.pretraining.steps"] == "12"
 
 
 def test_figures_of_another_model_are_never_registered(evaluated):

@@ -8,6 +8,7 @@ from tests.conftest import Project
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_the_sample_beats_bicubic(tmp_path):
     """At least 0.3 dB PSNR-Y on the held-out photographs after the MSE phase."""
     project = Project(tmp_path / "project")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY
 from tests.servers import free_port, running
 
 URI = "models:/sr-generator@champion"
@@ -48,7 +48,7 @@ def ask(server, body):
         f"{server[0]}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -3,6 +3,7 @@
 import mlflow
 import pytest
 
+from tests.conftest import PATIENCE
 from tests.e2e.test_bad_input import error_of
 from tests.servers import free_port, start, stop
 
@@ -43,25 +44,24 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def tracked(project, server, monkeypatch):
-    """A project that reports to the server."""
-    environment = project.environment
+def tracked(prepared, server, monkeypatch):
+    """A project with crops that reports to the server."""
+    environment = prepared.environment
     monkeypatch.setattr(
-        project,
+        prepared,
         "environment",
         lambda: environment() | {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"},
     )
-    return project
+    return prepared
 
 
 def test_a_training_outlives_its_tracking_server(tracked, server):
     server.start(tracked)
-    tracked.kedro("run", "--pipelines=ingest,materialize")
     steps = "--params=recipes.sample.pretraining.steps=60"
     with tracked.started("kedro", "run", "--pipelines=train", steps) as run:
         run.wait_for("pretraining 10/60")
         server.stop()
-        assert run.process.wait(timeout=300) == 0, run.log.read_text()
+        assert run.process.wait(timeout=PATIENCE) == 0, run.log.read_text()
     log = run.log.read_text()
     assert "the tracking store does not answer" in log
     assert "reports could not be sent to the tracking store; they wait in" in log
@@ -85,4 +85,4 @@ def test_a_server_that_is_not_there_is_told_of_at_once(tracked, server):
     error = error_of(tracked.kedro("run", "--pipelines=ingest", check=False))
     assert f"the tracking store {server.address} does not answer" in error
     assert "unset MLFLOW_TRACKING_URI" in error
-    assert not tracked.path("data/02_intermediate/images.parquet").exists()
+    assert not tracked.path("data/08_reporting/ingest_report.json").exists()

@@ -10,8 +10,11 @@ import zipfile
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
+
+from tests.conftest import PATIENCE
 
 MODEL = ("--model", "data/06_models/generator.keras", "--engine", "float32")
 
@@ -27,21 +30,12 @@ def here(tmp_path, photograph):
     return tmp_path
 
 
-def command(finished, *arguments):
-    model = str(finished.path(MODEL[1]))
-    return finished.command("sr-pipeline", "upscale", "--model", model, *MODEL[2:], *arguments)
+def options(finished):
+    return ("upscale", "--model", str(finished.path(MODEL[1])), *MODEL[2:])
 
 
 def upscale(finished, here, *arguments):
-    return subprocess.run(
-        command(finished, *arguments),
-        cwd=here,
-        env=finished.environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return finished.run("sr-pipeline", *options(finished), *arguments, check=False, folder=here)
 
 
 def names(folder):
@@ -90,7 +84,7 @@ def test_a_generator_comes_with_the_package(finished, here):
     environment = finished.environment() | {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = finished.command("sr-pipeline", "upscale", "cat.jpg")
-    subprocess.run(command, cwd=here, env=environment, check=True, timeout=300)
+    subprocess.run(command, cwd=here, env=environment, check=True, timeout=PATIENCE)
     enlarged, cat = Image.open(here / "cat_x4.jpg"), Image.open(here / "cat.jpg")
     assert enlarged.size == (180, 120)
     difference = np.asarray(enlarged.resize(cat.size, Image.Resampling.BOX)).astype(int) - np.asarray(cat)
@@ -119,15 +113,7 @@ def test_the_champion_is_found_in_the_project(finished, here):
 def test_mistakes_are_told_in_one_line(finished, here, arguments, sentence):
     arguments = [str(finished.path(part)) if part == MODEL[1] else part for part in arguments]
     before = names(here)
-    done = subprocess.run(
-        finished.command("sr-pipeline", "upscale", *arguments),
-        cwd=here,
-        env=finished.environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = finished.run("sr-pipeline", "upscale", *arguments, check=False, folder=here)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1, done.stderr
@@ -142,7 +128,7 @@ def test_ctrl_c_leaves_no_half_file(finished, here):
     (here / "large.png").write_bytes(buffer.getvalue())
     before = names(here)
     process = subprocess.Popen(
-        command(finished, "cat.jpg", "large.png"),
+        finished.command("sr-pipeline", *options(finished), "cat.jpg", "large.png"),
         cwd=here,
         env=finished.environment(),
         stdout=subprocess.PIPE,
@@ -150,9 +136,13 @@ def test_ctrl_c_leaves_no_half_file(finished, here):
         text=True,
     )
     assert "cat_x4.jpg" in process.stdout.readline()
-    time.sleep(1)
+    until = time.monotonic() + PATIENCE
+    while not any(str(here) in part.path for part in psutil.Process(process.pid).memory_maps()):
+        assert process.poll() is None
+        assert time.monotonic() < until, "the large picture's pixels lie in a file beside it"
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert names(here) - before == {"cat_x4.jpg"}

@@ -9,6 +9,7 @@ from sr_pipeline import packaged
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.parameters import FEATURE_LAYERS
+from tests.conftest import PATIENCE
 
 
 def test_untrained_features_follow_the_seed_and_stay_frozen(rng):
@@ -61,7 +62,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
         "from sr_pipeline.networks.features import FeatureExtractor\n"
         "try:\n    FeatureExtractor('imagenet')\nexcept UserError as error:\n    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert "cannot be downloaded" in done.stdout
     assert "'untrained'" in done.stdout
 

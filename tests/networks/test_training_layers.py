@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sr_pipeline.networks.training_layers import DoublingConv2D, EqualPhases, FusedBatchNormalization, PackedConv2D
+from tests.conftest import NEEDS_BFLOAT16
 
 
 def forward_and_backward(layer, images, weights=None):
@@ -34,6 +35,7 @@ def test_packed_convolution(padding, kernel, rng):
         assert np.allclose(one, other, atol=1e-4)
 
 
+@NEEDS_BFLOAT16
 def test_packed_convolution_in_bfloat16(rng):
     images = rng.normal(size=(2, 16, 16, 8)).astype(np.float32)
     plain = keras.layers.Conv2D(3, 9, padding="same", dtype="mixed_bfloat16")

@@ -23,7 +23,7 @@ def main(crops: CropShards, recipe: Recipe) -> None:
     for distribute in ("none", "mirrored"):
         devices = open_devices(distribute)
         with devices.strategy.scope():
-            features = FeatureExtractor("untrained")
+            features = FeatureExtractor("untrained", recipe.adversarial.features)
         trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3, devices=devices)
         results[distribute] = trainer.train(
             crops,

@@ -7,29 +7,31 @@ import pytest
 from sr_pipeline.errors import UserError
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.devices import open_devices
-from tests.conftest import REPOSITORY
+from tests.conftest import PATIENCE, REPOSITORY, SHALLOW
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
     "discriminator": {"filters": 4, "dense": 4},
     "batch_size": 4,
     "pretraining": {"steps": 3, "learning_rate": {"initial": 1e-3}},
-    "adversarial": {"steps": 3, "learning_rate": {"initial": 1e-3}},
+    "adversarial": {"steps": 3, "learning_rate": {"initial": 1e-3}, "features": SHALLOW},
 }
 WASSERSTEIN = {
     **RECIPE,
     "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
     "pretraining": None,
-    "adversarial": {"steps": 3, "objective": "wasserstein"},
+    "adversarial": {"steps": 3, "objective": "wasserstein", "features": SHALLOW},
     "average_decay": 0.9,
 }
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, WASSERSTEIN], ids=["logistic", "wasserstein"])
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(RECIPE, id="logistic", marks=pytest.mark.slow), pytest.param(WASSERSTEIN, id="wasserstein")]
+)
 def test_two_devices_train_as_one_does(crops_of_size, recipe):
     crops = crops_of_size(48, 20)
     program = [sys.executable, "-m", "tests.training.mirrored", str(crops.folder), json.dumps(recipe)]
-    done = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[:2] == [["none", "1"], ["mirrored", "2"]]

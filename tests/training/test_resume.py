@@ -9,10 +9,11 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair
-from sr_pipeline.training.precision import dtype_policy
+from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
+from tests.conftest import NEEDS_BFLOAT16, SHALLOW
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -20,7 +21,7 @@ RECIPE = {
     "batch_size": 2,
     "augment": True,
     "pretraining": {"steps": 7, "learning_rate": {"initial": 1e-3, "decay": "cosine", "warmup_steps": 2}},
-    "adversarial": {"steps": 9, "learning_rate": {"initial": 1e-3}},
+    "adversarial": {"steps": 9, "learning_rate": {"initial": 1e-3}, "features": SHALLOW},
 }
 PARAMETERS = TrainParameters(log_every=2, validate_every=4, checkpoint_every=3)
 
@@ -32,8 +33,8 @@ def crops(crops_of_size):
 
 @pytest.fixture
 def train(request, crops):
-    precision = getattr(request, "param", "bfloat16")
-    features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
+    precision = resolve_precision(getattr(request, "param", "auto"))
+    features = FeatureExtractor("untrained", SHALLOW, dtype=dtype_policy(precision))
 
     def run(checkpoints=None, stop_at=None, recipe=RECIPE):
         def observe(metrics, step, picture=None):
@@ -49,21 +50,29 @@ def train(request, crops):
 VARIANTS = {
     "wgan_gp": {
         "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
-        "adversarial": {"steps": 9, "objective": "wasserstein"},
+        "adversarial": {"steps": 9, "objective": "wasserstein", "features": SHALLOW},
         "average_decay": 0.9,
     },
     "shift": {
-        "adversarial": {"steps": 9, "shift": 16, "joint_batch": True, "pixel_weight": 1.0, "smooth_area_weight": 1.0}
+        "adversarial": {
+            "steps": 9,
+            "shift": 16,
+            "joint_batch": True,
+            "pixel_weight": 1.0,
+            "smooth_area_weight": 1.0,
+            "features": SHALLOW,
+        }
     },
-    "progressive": {"growth": {"steps": 5, "fade_steps": 4}, "adversarial": {"steps": 4}},
+    "progressive": {"growth": {"steps": 5, "fade_steps": 4}, "adversarial": {"steps": 4, "features": SHALLOW}},
 }
 
 
+@pytest.mark.parametrize("stops", [(7,), pytest.param((5, 7, 9), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_recipe_resumes_exactly(crops, tmp_path, variant):
+def test_every_recipe_resumes_exactly(crops, tmp_path, variant, stops):
     """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
     recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
-    features = FeatureExtractor("untrained")
+    features = FeatureExtractor("untrained", SHALLOW)
 
     def run(checkpoints=None, stop_at=None):
         def observe(metrics, step, picture=None):
@@ -74,7 +83,7 @@ def test_every_recipe_resumes_exactly(crops, tmp_path, variant):
         return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
 
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-    for stop_at in (5, 7, 9):
+    for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
             run(checkpoints, stop_at)
     assert_equal(run(checkpoints), run())
@@ -89,12 +98,20 @@ def assert_equal(one, other):
         assert all(np.array_equal(a, b) for a, b in weights), name
 
 
-@pytest.mark.parametrize("train", ["float32", "bfloat16"], indirect=True)
-def test_interrupted_again_and_again_it_ends_the_same(train, tmp_path):
+@pytest.mark.parametrize(
+    ("train", "stops"),
+    [
+        pytest.param("auto", (6, 13), id="auto"),
+        pytest.param("float32", (2, 6, 7, 9, 13, 15), id="float32", marks=pytest.mark.slow),
+        pytest.param("bfloat16", (2, 6, 7, 9, 13, 15), id="bfloat16", marks=[pytest.mark.slow, NEEDS_BFLOAT16]),
+    ],
+    indirect=["train"],
+)
+def test_interrupted_again_and_again_it_ends_the_same(train, stops, tmp_path):
     """Reports come at steps 2, 4, 6, 7 and 9, 11, 13, 15, 16; checkpoints at 4, 7, 11, 15, 16."""
     uninterrupted = train()
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
-    for stop_at in (2, 6, 7, 9, 13, 15):
+    for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
             train(checkpoints, stop_at)
     assert_equal(train(checkpoints), uninterrupted)
