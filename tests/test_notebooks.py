@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PICTURES = {"01_data": 6, "02_training": 5, "03_results": 4}
 WORDS = {
     "01_data": ["chelsea.png", "United States Government Work", "30 pairs, 5 of a photograph"],
-    "02_training": ["VGG19 features: untrained", "adversarial.weight"],
+    "02_training": ["VGG19 features: packaged", "adversarial.weight"],
     "03_results": ["26.95", "SRGAN, matched", "SSIM-Y", "FINISHED"],  # 26.95 dB: bicubic's, whatever was trained
 }
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sr_pipeline.processor import processor_kind
 from tests.conftest import PATIENCE, RESULTS, TINY, Project, digests
 
 METHODS = ["nearest", "bicubic", "srresnet", "srresnet_matched", "srgan", "srgan_matched"]
@@ -45,7 +46,6 @@ def test_metrics_of_every_method(finished):
 def test_the_table_is_in_the_log(finished):
     assert "val, mean of 2 images" in finished.log
     assert "srgan_matched" in finished.log
-    assert "VGG19 features are untrained" in finished.log
 
 
 def test_pictures(finished):
@@ -67,7 +67,8 @@ def test_the_run_is_tracked(run, client, finished):
     assert run.data.params["seed"] == "0"
     tags = run.data.tags
     assert tags["recipe"] == "sample"
-    assert tags["perceptual_weights"] == "untrained"
+    assert tags["perceptual_weights"] == "packaged"
+    assert tags["processor"] == processor_kind()
     assert tags["precision"] in ("float32", "bfloat16")
     assert tags["device"]
     assert tags["source"] == "sample"
@@ -91,7 +92,7 @@ def test_the_generator_is_registered_and_works(finished, client, run):
     version = client.get_model_version_by_alias("sr-generator", "champion")
     assert int(version.version) == 1
     assert version.tags["alias_reason"] == "champion: there was no champion"
-    for part in ("recipe `sample`", "untrained", "**Measured on val** (2 pictures", "SRGAN", "not for evidence"):
+    for part in ("recipe `sample`", "packaged", "**Measured on val** (2 pictures", "SRGAN", "not for evidence"):
         assert part.lower() in version.description.lower()
     mlflow.set_tracking_uri(f"sqlite:///{finished.folder}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/sr-generator@champion")

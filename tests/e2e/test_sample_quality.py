@@ -8,11 +8,14 @@ from tests.conftest import Project
 
 
 @pytest.mark.slow
-@pytest.mark.slowest
 def test_the_sample_beats_bicubic(tmp_path):
-    """At least 0.3 dB PSNR-Y on the held-out photographs after the MSE phase."""
+    """On the held-out photographs, on any kind of processor."""
     project = Project(tmp_path / "project")
     project.kedro("run")
     methods = json.loads(project.path("data/08_reporting/metrics.json").read_text())["val"]
-    assert methods["srresnet"]["psnr_y"] >= methods["bicubic"]["psnr_y"] + 0.3
-    assert methods["srresnet"]["ssim_y"] > methods["bicubic"]["ssim_y"]
+    bicubic, srresnet, srgan = (methods[name] for name in ("bicubic", "srresnet", "srgan"))
+    assert srresnet["psnr_y"] >= bicubic["psnr_y"] + 0.5
+    assert srresnet["ssim_y"] > bicubic["ssim_y"]
+    assert srgan["psnr_y"] >= bicubic["psnr_y"]
+    assert srgan["lpips"] <= bicubic["lpips"] - 0.1
+    assert srgan["lpips"] < srresnet["lpips"]

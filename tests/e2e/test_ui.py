@@ -7,7 +7,7 @@ import mlflow
 import pytest
 import yaml
 
-from tests.conftest import PATIENCE, TINY
+from tests.conftest import PATIENCE, SHALLOW, TINY
 from tests.servers import free_port, running
 
 RECIPES = ("sample", "ledig2017", "wgan_gp")
@@ -17,14 +17,17 @@ RECIPES = ("sample", "ledig2017", "wgan_gp")
 def project(finished, tmp_path_factory):
     """A copy of the finished project, with a run of each further recipe."""
     tiny = TINY["recipes"]["sample"]
+    adversarial = tiny["adversarial"] | {"features": SHALLOW}
     recipes = {
-        "ledig2017": tiny | {"batch_size": 4},
-        "wgan_gp": {name: tiny[name] for name in ("generator", "discriminator", "adversarial")} | {"batch_size": 4},
+        "ledig2017": tiny | {"batch_size": 4, "adversarial": adversarial},
+        "wgan_gp": {name: tiny[name] for name in ("generator", "discriminator")}
+        | {"batch_size": 4, "adversarial": adversarial},
     }
     made = finished.copy(tmp_path_factory.mktemp("three") / "project")
     made.path("conf/local/parameters.yml").write_text(yaml.safe_dump(TINY | {"recipes": recipes}))
-    for recipe in RECIPES[1:]:
-        made.kedro("run", "--pipelines=train,evaluate,register", f"--params=recipe={recipe}")
+    chain = ("run", "--pipelines=train,evaluate,register")
+    made.kedro(*chain, "--params=recipe=ledig2017")
+    made.log = made.kedro(*chain, "--params=recipe=wgan_gp,perceptual.weights=untrained").stderr
     return made
 
 
@@ -76,6 +79,15 @@ def test_only_the_better_generator_is_champion(client, runs):
     assert client.get_model_version_by_alias("sr-generator", "champion").version == versions[champion].version
 
 
+def test_untrained_features_are_said_to_be(project, client):
+    assert "the VGG19 features are untrained" in project.log
+    cards = {
+        client.get_run(version.run_id).data.tags["recipe"]: version.description
+        for version in client.search_model_versions("")
+    }
+    assert [recipe for recipe in RECIPES if "used untrained features" in cards[recipe]] == ["wgan_gp"]
+
+
 def cells(page):
     """Rows of all tables on the page by their first cell."""
     rows = (row.split("\t") for row in re.split(r"\n(?=\S+\t)", page.inner_text("body")))
@@ -89,7 +101,7 @@ def test_runs_of_three_recipes_side_by_side(page, ui, runs):
     shown = cells(page)
     assert shown["recipe"][:3] == list(RECIPES)
     assert shown["recipe.adversarial.objective"][:3] == ["logistic", "logistic", "wasserstein"]
-    assert shown["perceptual_weights"][:3] == ["untrained"] * 3
+    assert shown["perceptual_weights"][:3] == ["packaged", "packaged", "untrained"]
     page.locator(".ReactVirtualized__Grid").last.hover()
     label = page.locator(".ReactVirtualized__Grid a").get_by_text("val/srgan/psnr_y", exact=True)
     while not label.count():  # just the rows in view are in the page

@@ -50,20 +50,14 @@ class PretrainingParameters(Parameters):
     )
     generator: Path | None = Field(
         None,
-        description="a generator, named likewise, to take instead of making these steps: a training goes on as after "
-        "them. Layers that the file lacks must change nothing at first, such as a refinement",
+        description="a generator, named likewise, to take instead of making these steps, whatever 'start' says: a "
+        "training goes on as after them. Layers that the file lacks must change nothing at first, such as a refinement",
     )
-
-    @model_validator(mode="after")
-    def _check_one_of_both(self) -> Self:
-        if self.start and self.generator:
-            raise ValueError("'generator' takes the place of these steps, and 'start' begins them: set one of both")
-        return self
 
     @property
     def given(self) -> Path | None:
         """The file of weights that training begins with, if one is named."""
-        named = self.start or self.generator
+        named = self.generator or self.start
         return generator_file(named) if named else None
 
     def check_file(self) -> None:
@@ -73,7 +67,7 @@ class PretrainingParameters(Parameters):
             UserError: if it does not.
         """
         if self.given is not None and not self.given.is_file():
-            field = "start" if self.start else "generator"
+            field = "generator" if self.generator else "start"
             raise UserError(
                 f"the pretrained generator {self.given} is missing; set recipes.<name>.pretraining.{field} to one of "
                 f"this package ({', '.join(PACKAGED)}), to a .keras file, or to null to train from nothing"
