@@ -1,5 +1,6 @@
 """An interrupted training ends as the uninterrupted one, to the bit."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -182,3 +183,18 @@ def test_a_pretrained_generator_of_another_network_is_refused(train, tmp_path, c
     pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "other.keras"}
     with pytest.raises(UserError, match=r"other\.keras is no generator of this recipe's network"):
         train(recipe=RECIPE | {"pretraining": pretraining})
+
+
+def test_a_generator_can_be_fine_tuned(train, tmp_path):
+    """Both phases begin with its weights; interrupted, the training ends as uninterrupted."""
+    train().generators["srresnet"].save(tmp_path / "given.keras")
+    slow = {"steps": 7, "start": tmp_path / "given.keras", "learning_rate": {"initial": 1e-6}}
+    recipe = RECIPE | {"pretraining": slow}
+    uninterrupted = train(recipe=recipe)
+    given = keras.saving.load_model(tmp_path / "given.keras", compile=False)
+    kernels = [model.get_layer("head_conv").get_weights()[0] for model in (given, uninterrupted.generators["srresnet"])]
+    assert 0 < np.abs(kernels[1] - kernels[0]).max() < 1e-4
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoints, 6, recipe)
+    assert_equal(train(checkpoints, recipe=recipe), uninterrupted)
