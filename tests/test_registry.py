@@ -1,5 +1,7 @@
 """Decisions about versions, in a real registry (SQLite)."""
 
+import shutil
+
 import mlflow
 import pytest
 
@@ -19,11 +21,17 @@ from sr_pipeline.registry import (
 NAME = "sr-generator"
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The file of a store with a registered model that has no version; making its tables takes seconds."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").create_registered_model(NAME)
+    return file
+
+
 @pytest.fixture
-def client(tmp_path, monkeypatch):
-    found = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    found.create_registered_model(NAME)
-    return found
+def client(store, tmp_path):
+    return mlflow.MlflowClient(f"sqlite:///{shutil.copy(store, tmp_path)}")
 
 
 def merit(value, metric="val/srgan/psnr_y", data="d", protocol="p"):

@@ -6,6 +6,7 @@ and output. This project's own modules are not among those imported, so each for
 
 import importlib
 import importlib.metadata
+import inspect
 import json
 import os
 import select
@@ -74,6 +75,7 @@ def _serve() -> None:
     """Fork for each command that stdin brings; in the fork, be that command."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    inspect.stack()  # fills its table of all modules, which Kedro's settings ask for at each start
     for line in sys.stdin:
         command, folder, environment, outputs = json.loads(line)
         child = os.fork()
