@@ -16,6 +16,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from sr_pipeline.processor import computes_bfloat16, processor_kind
+
 REPOSITORY = Path(__file__).parents[1]
 
 # A suite that a script starts in the background ignores Ctrl-C, and so would all programs that it starts.
@@ -25,6 +27,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A first example may import TensorFlow or SciPy, and the machine may be busy: no test is timed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+needs_bfloat16 = pytest.mark.skipif(
+    not computes_bfloat16(),
+    reason=f"{processor_kind()} does not compute in bfloat16: precision and engine `auto` never choose it there",
+)
 
 TINY = {
     "recipes": {
