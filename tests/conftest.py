@@ -33,6 +33,9 @@ needs_bfloat16 = pytest.mark.skipif(
     reason=f"{processor_kind()} does not compute in bfloat16: precision and engine `auto` never choose it there",
 )
 
+# ONNX Runtime reports to its maker on which machine it runs, unless this is set before it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 TINY = {
     "recipes": {
         "sample": {

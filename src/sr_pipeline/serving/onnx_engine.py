@@ -4,6 +4,8 @@ ONNX Runtime is ready 0.2 s after a program starts, TensorFlow after 4 s; ``docs
 has no convolutions in bfloat16 for processors.
 """
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.serving.folding import FoldedGenerator
 from sr_pipeline.serving.onnx_graph import onnx_model
 
+# Its official builds report to their maker on which machine they run, unless this is set before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime
 except ImportError as error:

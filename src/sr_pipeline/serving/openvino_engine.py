@@ -3,7 +3,9 @@
 On x86-64 processors it is the fastest in both, and ready half a second after a program starts: see ``docs/upscale.md``.
 """
 
+import sys
 from threading import Lock
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,23 @@ from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.serving.folding import FoldedGenerator, rounded_to_bfloat16
 from sr_pipeline.serving.onnx_graph import onnx_model
 
-try:
-    import openvino
-except ImportError as error:
-    raise UserError(f'OpenVINO is missing ({error}): pip install "sr-pipeline[openvino]"') from error
+
+def _import_openvino() -> ModuleType:
+    """OpenVINO, without the package by which its import reports to its maker; that may be missing, so it is hidden."""
+    reporter = sys.modules.pop("openvino_telemetry", None)
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError(f'OpenVINO is missing ({error}): pip install "sr-pipeline[openvino]"') from error
+    finally:
+        del sys.modules["openvino_telemetry"]
+        if reporter:
+            sys.modules["openvino_telemetry"] = reporter
+    return openvino
+
+
+openvino = _import_openvino()
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 

@@ -148,8 +148,9 @@ def choose_engine(generator: FoldedGenerator, name: str = "auto") -> Engine:
     from sr_pipeline.training.precision import resolve_precision
 
     best = resolve_precision("auto")
-    _refuse_emulation(name, computed=name in ("float32", best))
-    return TensorFlowEngine(generator, best if name == "tensorflow" else name)
+    precision = best if name == "tensorflow" else name
+    _refuse_emulation(name, computed=precision in ("float32", best))
+    return TensorFlowEngine(generator, precision)
 
 
 def fastest_engine() -> str:
