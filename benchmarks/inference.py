@@ -1,4 +1,7 @@
-"""Measure folded generators against the plain Keras models, and a large picture's time and memory."""
+"""Measure folded generators against the plain Keras models, a small picture from the start, and a large one.
+
+``python -m benchmarks.inference full`` measures one network alone; without a name, all of them.
+"""
 
 import importlib.util
 import json
@@ -7,33 +10,38 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from benchmarks.training import matmul_peak
 from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.packaged import PACKAGED, packaged_file
+from sr_pipeline.processor import computes_bfloat16, processor_kind, processor_name, usable_cores
 from sr_pipeline.serving.folding import FoldedGenerator, fold
 from sr_pipeline.serving.upscaler import Engine, choose_engine
-from sr_pipeline.training.precision import resolve_precision
 
 EDGE = 128
 ROUNDS = 9
-PEAKS = {2: "bfloat16 peak", 4: "float32 peak"}
-"""Of matrix multiplication, by bytes a value."""
+PEAKS = {"float32": "float32 peak", "bfloat16": "bfloat16 peak"}
+"""Of matrix multiplication, by precision."""
+SMALL = (80, 100)
 
 
-def measure_inference() -> dict[str, Any]:
+def measure_inference(names: Sequence[str] = ()) -> dict[str, Any]:
     """Figures of the full network (16 blocks, 64 filters) with random weights, and of this package's generators."""
-    networks = {"full": build_generator(GeneratorParameters())}
-    networks |= {name: load_keras_model(packaged_file(name)) for name in PACKAGED}
-    return {name: _measure_network(model) for name, model in networks.items()}
+    report = {"processor": processor_name(), "kind": processor_kind(), "cores": usable_cores()}
+    return report | {name: _measure_network(_network(name)) for name in names or ["full", *PACKAGED]}
+
+
+def _network(name: str) -> Any:
+    return build_generator(GeneratorParameters()) if name == "full" else load_keras_model(packaged_file(name))
 
 
 def _measure_network(model: Any) -> dict[str, Any]:
@@ -60,19 +68,24 @@ def _measure_network(model: Any) -> dict[str, Any]:
     gflop = 2 * generator.macs * EDGE**2 / 1e9
     report: dict[str, Any] = {"plain_keras_s": statistics.median(measured["plain_keras"] for measured in rounds)}
     for name, engine in engines.items():
-        peak = PEAKS[engine.bytes_per_value]
+        peak = PEAKS[engine.name.rpartition(" ")[2]]
         report[name] = {
             "seconds": statistics.median(measured[name] for measured in rounds),
             "ratio": statistics.median(measured[name] / measured["plain_keras"] for measured in rounds),
             "of_peak": statistics.median(gflop / measured[name] / measured[peak] for measured in rounds),
+            "small_picture_s": _measure_small_picture(model, name),
             "12_megapixels": _measure_large_picture(generator, name),
         }
     return report
 
 
 def _names() -> list[str]:
-    precisions = {"float32", resolve_precision("auto")}
-    return sorted(precisions) + ["onnx"] * all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
+    """All engines that are installed, in precisions that the processor computes in."""
+    installed = [package for package in ("onnxruntime", "openvino") if importlib.util.find_spec(package)]
+    engines = ["float32"] + ["onnx"] * ("onnxruntime" in installed) + ["openvino"] * ("openvino" in installed)
+    if computes_bfloat16():
+        engines += ["bfloat16"] + ["openvino-bfloat16"] * ("openvino" in installed)
+    return engines
 
 
 def _enlarging(engine: Engine, lr: np.ndarray) -> Callable[[], np.ndarray]:
@@ -85,6 +98,17 @@ def _seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
+def _measure_small_picture(model: Any, engine: str) -> float:
+    """Seconds of the whole command for one picture of 80x100, the best of three."""
+    with tempfile.TemporaryDirectory() as scratch:
+        weights, picture = Path(scratch) / "generator.keras", Path(scratch) / "small.png"
+        model.save(weights)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SMALL, 3), np.uint8)).save(picture)
+        program = [str(Path(sys.executable).with_name("sr-pipeline")), "upscale", str(picture), "--overwrite"]
+        program += ["--model", str(weights), "--engine", engine]
+        return min(_seconds(lambda: subprocess.run(program, capture_output=True, check=True)) for _ in range(3))
+
+
 def _measure_large_picture(generator: FoldedGenerator, engine: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "generator.npz"
@@ -94,4 +118,4 @@ def _measure_large_picture(generator: FoldedGenerator, engine: str) -> dict[str,
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure_inference(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(measure_inference(sys.argv[1:]), indent=2) + "\n")

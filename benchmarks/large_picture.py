@@ -21,7 +21,7 @@ def peak_memory_gb() -> float:
 
 if __name__ == "__main__":
     weights, name = sys.argv[1:]
-    __import__("onnxruntime" if name == "onnx" else "tensorflow")
+    __import__({"onnx": "onnxruntime"}.get(name, "openvino" if name.startswith("openvino") else "tensorflow"))
     imported_gb = peak_memory_gb()
     upscaler = Upscaler(choose_engine(load_folded(Path(weights)), name))
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

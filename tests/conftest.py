@@ -35,6 +35,9 @@ settings.load_profile("untimed")
 # The first two convolutions of VGG19, where a test does not need more.
 SHALLOW = {"block1_conv2": 1.0}
 
+# ONNX Runtime reports to its maker on which machine it runs, unless this is set before it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 TINY = {
     "recipes": {
         "sample": {

@@ -96,10 +96,11 @@ def promote(version: str | None, rollback: bool, model_name: str) -> None:
 )
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "bfloat16", "float32", "onnx"]),
+    type=click.Choice(["auto", "openvino", "openvino-bfloat16", "onnx", "tensorflow", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="What computes: TensorFlow in one of two precisions, or ONNX Runtime; auto is what is done first here.",
+    help="What computes: OpenVINO, ONNX Runtime, or TensorFlow, which is also meant by a precision alone. auto is the "
+    "fastest that is installed, whatever there is to do.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
@@ -126,7 +127,7 @@ def upscale(
     jobs = plan(list(inputs), output, format_name)
     batch = Batch(jobs, Options(**options), as_json=as_json)
     try:
-        done = enlarge_all(batch, lambda pixels: open_model(model, engine, tile, pixels))
+        done = enlarge_all(batch, lambda: open_model(model, engine, tile))
     except KeyboardInterrupt:
         click.echo("Interrupted; results that were told of are whole, and nothing else was written", err=True)
         sys.exit(128 + signal.SIGINT)
@@ -165,7 +166,7 @@ def _exporter(suffix: str, model: str) -> Callable[[Path], None]:
     file = model_file(model)
     generator = read_folded(file)  # which refuses what is no generator
     if suffix == ".onnx":
-        from sr_pipeline.serving.onnx_engine import export_onnx
+        from sr_pipeline.serving.onnx_graph import export_onnx
 
         return partial(export_onnx, generator)
     from sr_pipeline.datasets.keras_generators import save_halved

@@ -11,6 +11,7 @@ from sr_pipeline.networks.inference import SuperResolver
 from sr_pipeline.serving.folding import fold
 from sr_pipeline.serving.tensorflow_engine import TensorFlowEngine
 from sr_pipeline.serving.upscaler import Upscaler, choose_engine
+from tests.conftest import NEEDS_BFLOAT16
 
 SMALLEST_TILE = 2 * (4 + 2 * 2 + 1 + 3) + 1  # of two blocks: what features and their enlargement see, on both sides
 
@@ -79,15 +80,18 @@ def test_tiles_waste_little(engine):
     assert len(engine.pictures) == 2
 
 
-def test_bfloat16_in_tiles(random_model):
-    whole, tiled = (Upscaler(choose_engine(fold(random_model), "bfloat16"), size) for size in (200, 30))
-    image = random_picture(50, 70)
-    assert np.abs(whole(image).astype(int) - tiled(image)).max() <= 1
-
-
-def test_onnx_runtime_in_tiles(random_model):
-    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    whole, tiled = (Upscaler(choose_engine(fold(random_model), "onnx"), size) for size in (200, 30))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("bfloat16", marks=NEEDS_BFLOAT16),
+        "onnx",
+        "openvino",
+        pytest.param("openvino-bfloat16", marks=NEEDS_BFLOAT16),
+    ],
+)
+def test_engines_in_tiles(random_model, name):
+    pytest.importorskip("openvino" if name.startswith("openvino") else "onnxruntime", reason="needs an extra")
+    whole, tiled = (Upscaler(choose_engine(fold(random_model), name), size) for size in (200, 30))
     image = random_picture(50, 70)
     assert np.abs(whole(image).astype(int) - tiled(image)).max() <= 1
 

@@ -31,12 +31,12 @@ class Batch(NamedTuple):
     as_json: bool
 
 
-def enlarge_all(batch: Batch, open_model: Callable[[int], Upscale]) -> bool:
+def enlarge_all(batch: Batch, open_model: Callable[[], Upscale]) -> bool:
     """Enlarge what can be; returns whether that was everything.
 
     Args:
         batch: the pictures.
-        open_model: opens the generator for so many pixels; called only if there is something to do.
+        open_model: opens the generator; called only if there is something to do.
 
     Raises:
         UserError: if the model cannot be opened.
@@ -44,7 +44,7 @@ def enlarge_all(batch: Batch, open_model: Callable[[int], Upscale]) -> bool:
     warnings.filterwarnings("ignore", module="PIL")  # of damaged files; the error says it
     results = []
     sizes = {job: _pixels(job.source) for job in batch.jobs if job.problem is None}
-    upscale = open_model(sum(sizes.values())) if sizes else None
+    upscale = open_model() if sizes else None
     bar = tqdm(total=sum(sizes.values()) / 1e6, unit="MP", file=sys.stderr, disable=None, leave=False, smoothing=0.1)
     bar.bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed} so far, {remaining} to go"
     with bar:

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -144,6 +144,40 @@ class FoldedGenerator:
         yield from ((f"double{index}", layer) for index, layer in enumerate(self.doublings, 1))
         yield "tail", self.tail
         yield from ((f"refinement{index}", layer) for index, layer in enumerate(self.refinement, 1))
+
+
+def rounded_to_bfloat16(generator: FoldedGenerator) -> FoldedGenerator:
+    """``generator`` with kernels rounded by ``rounded_kernel``, but for those that engines keep in float32.
+
+    These are the first one and, without doublings, all after the trunk.
+    """
+
+    def rounded(layer: Convolution) -> Convolution:
+        return replace(layer, kernel=rounded_kernel(layer.kernel))
+
+    return replace(
+        generator,
+        blocks=tuple((rounded(first), rounded(second)) for first, second in generator.blocks),
+        trunk=rounded(generator.trunk),
+        doublings=tuple(rounded(layer) for layer in generator.doublings),
+        tail=rounded(generator.tail) if generator.doublings else generator.tail,
+    )
+
+
+def rounded_kernel(kernel: Weights) -> Weights:
+    """``kernel`` in values of bfloat16; what one loses goes to the next, so that areas of one colour keep it."""
+    values = np.empty_like(kernel)
+    lost = np.zeros(kernel.shape[2:], np.float32)
+    for tap in np.ndindex(kernel.shape[:2]):
+        values[tap] = to_bfloat16(kernel[tap] + lost)
+        lost += kernel[tap] - values[tap]
+    return values
+
+
+def to_bfloat16(values: Weights) -> Weights:
+    """The nearest values of bfloat16, whose lower 16 bits in float32 are 0; the even one of two that are as near."""
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
 
 def load_folded(file: Path | BinaryIO) -> FoldedGenerator:

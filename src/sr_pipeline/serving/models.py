@@ -18,7 +18,7 @@ REGISTERED = "sr-generator"
 DEFAULT = "perceptual"
 
 
-def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels: int | None = None) -> "Upscale":
+def open_model(name: str, engine: str = "auto", tile: int | None = None) -> "Upscale":
     """A generator, ready to enlarge.
 
     Args:
@@ -26,16 +26,15 @@ def open_model(name: str, engine: str = "auto", tile: int | None = None, pixels:
             model, such as ``champion`` or ``3``; or any registered model as ``models:/…``.
         engine: what computes: see ``upscaler.ENGINES``.
         tile: edge in pixels of what is computed at once; None: what is fastest here.
-        pixels: how many are to be enlarged, if that is known: few are not worth the start of a large library.
 
     Raises:
-        UserError: if there is no such model.
+        UserError: if there is no such model, or the engine cannot be had.
     """
     from sr_pipeline.serving.upscaler import Upscaler, choose_engine
 
     generator = find_model(name)
     with no_start_up_lines():
-        return Upscaler(choose_engine(generator, engine, pixels), tile)
+        return Upscaler(choose_engine(generator, engine), tile)
 
 
 def find_model(name: str) -> "FoldedGenerator":

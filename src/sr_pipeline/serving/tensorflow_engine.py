@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.serving.folding import Convolution, FoldedGenerator
+from sr_pipeline.serving.folding import Convolution, FoldedGenerator, rounded_kernel, to_bfloat16
 
 
 class TensorFlowEngine:
@@ -59,7 +59,7 @@ class TensorFlowEngine:
         x = self._convolve(self._pad(features, 1, repeat_edge=bool(self._moved)), first, 1)
         x = self._convolve(self._shuffle(x, 1, repeat_edge=bool(self._moved)), second, 1)
         x = self._convolve(self._shuffle(x, 4), tail, 4, stride=2)
-        lost = tail.bias - tail.bias.astype(self._dtype.as_numpy_dtype).astype(np.float32)
+        lost = 0 if self._dtype == tf.float32 else tail.bias - to_bfloat16(tail.bias)
         return tf.nn.depth_to_space(self._activate(tf.cast(x, tf.float32) + lost), 2)
 
     def _refine(self, pixels: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,9 @@ class TensorFlowEngine:
 
     def _convolve(self, x: tf.Tensor, layer: Convolution, margin: int, stride: int = 1) -> tf.Tensor:
         # Constants of the traced function, not its inputs: so oneDNN arranges a kernel for itself once, not each call.
-        kernel, bias = _rounded(layer.kernel, x.dtype), tf.constant(layer.bias, x.dtype)
+        exact = x.dtype == tf.float32
+        kernel = tf.constant(layer.kernel if exact else rounded_kernel(layer.kernel), x.dtype)
+        bias = tf.constant(layer.bias, x.dtype)
         padding = "VALID" if self._reflect else ((0, 0), (margin, margin), (margin, margin), (0, 0))
         x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, padding), bias)
         if layer.slope is None:
@@ -112,13 +114,3 @@ def _sources(length: tf.Tensor, margin: int, repeat_edge: bool) -> tf.Tensor:
 def _gather(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """A picture (1, h, w, channels) of those pixels of ``x`` that ``index`` (h, w) counts row by row."""
     return tf.gather(tf.reshape(x, (-1, x.shape[-1])), index)[tf.newaxis]
-
-
-def _rounded(kernel: NDArray[np.float32], dtype: tf.DType) -> tf.Tensor:
-    """``kernel`` in ``dtype``; what a value loses goes to the next, so that areas of one colour keep it."""
-    values = np.empty(kernel.shape, dtype.as_numpy_dtype)
-    lost = np.zeros(kernel.shape[2:], np.float32)
-    for tap in np.ndindex(kernel.shape[:2]):
-        values[tap] = kernel[tap] + lost
-        lost += kernel[tap] - values[tap].astype(np.float32)
-    return tf.constant(values)

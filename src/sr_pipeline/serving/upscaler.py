@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-import sys
+import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Tile, Window
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.processor import computes_bfloat16, usable_cores
+from sr_pipeline.processor import computes_bfloat16, processor_kind
 from sr_pipeline.serving.folding import FoldedGenerator
 
-ENGINES = ("auto", "bfloat16", "float32", "onnx")
+ENGINES = ("auto", "openvino", "openvino-bfloat16", "onnx", "tensorflow", "float32", "bfloat16")
+"""Names of engines; of TensorFlow's, ``tensorflow`` has the precision that suits the machine."""
 _SMALLEST = 5  # pixels: reflection padding mirrors 4
 _TILES = {2: 1024, 4: 720}  # pixels, by bytes a value: 0.6 GB
 
 
 class Engine(Protocol):
-    """What computes a generator in two parts: see ``TensorFlowEngine`` and ``OnnxEngine``."""
+    """What computes a generator in two parts: see ``TensorFlowEngine``, ``OnnxEngine``, ``OpenVinoEngine``."""
 
     generator: FoldedGenerator
     name: str
@@ -118,47 +119,70 @@ class Upscaler:
                 yield sr[_enlarged(part.inside)], _enlarged(part.kept), done, total
 
 
-def choose_engine(generator: FoldedGenerator, name: str = "auto", pixels: int | None = None) -> Engine:
+def choose_engine(generator: FoldedGenerator, name: str = "auto") -> Engine:
     """The engine of that name, or the fastest.
 
     Args:
         generator: what it computes.
-        name: one of ``ENGINES``; ``auto`` takes what is done first, start-up included.
-        pixels: to be enlarged in this process, as far as that is known; None: so many that start-up does not matter.
+        name: one of ``ENGINES``; ``auto`` takes what ``fastest_engine`` names.
 
     Raises:
-        UserError: if there is no such engine, or its packages are not installed.
+        UserError: if there is no such engine, its packages are not installed, or the processor does not compute in
+            its precision.
     """
     if name not in ENGINES:
         raise UserError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
-    if name == "onnx" or (name == "auto" and _onnx_is_faster(generator, pixels)):
+    name = fastest_engine() if name == "auto" else name
+    if name == "onnx":
         from sr_pipeline.serving.onnx_engine import OnnxEngine
 
         return OnnxEngine(generator)
+    if name in ("openvino", "openvino-bfloat16"):
+        from sr_pipeline.serving.openvino_engine import OpenVinoEngine
+
+        _refuse_emulation(name, computed=name == "openvino" or computes_bfloat16())
+        return OpenVinoEngine(generator, "float32" if name == "openvino" else "bfloat16")
+    if not _installed("tensorflow"):
+        raise UserError(f'engine {name} needs TensorFlow: pip install "sr-pipeline[pipeline]"')
     from sr_pipeline.serving.tensorflow_engine import TensorFlowEngine
     from sr_pipeline.training.precision import resolve_precision
 
-    return TensorFlowEngine(generator, resolve_precision(name))
+    best = resolve_precision("auto")
+    precision = best if name == "tensorflow" else name
+    _refuse_emulation(name, computed=precision in ("float32", best))
+    return TensorFlowEngine(generator, precision)
 
 
-# Measured on two cores of an AMD EPYC with AVX512_BF16, full network: seconds until TensorFlow is imported and traced,
-# and multiplications a second and core.
-_START_UP = 4.0
-_RATES = {"onnx": 31e9, "float32": 43e9, "bfloat16": 76e9}
+def fastest_engine() -> str:
+    """Name of the fastest engine that is installed.
 
+    It depends on machine and installation alone, never on how much there is to do or on what is imported already: so
+    a picture gives the same bytes alone and in a folder of hundreds.
 
-def _onnx_is_faster(generator: FoldedGenerator, pixels: int | None) -> bool:
-    """Is ONNX Runtime, which starts at once, done before TensorFlow has made up for its start?
-
-    There it is up to 0.23 megapixels where TensorFlow computes in bfloat16, and up to 0.49 where in float32. Whole
-    programs took, at 0.12 megapixels, 9 to 12 s with ONNX Runtime and 15 s in bfloat16; at 0.23, 22 to 24 s and 18 s
-    (26 s in float32); at 0.49, 38 to 47 s and 25 to 27 s (40 s), all on cores that were shared.
+    A GPU is left to TensorFlow, which alone of the engines computes on it. Else it is what does small pictures and
+    large ones well. OpenVINO is as fast as TensorFlow or faster, in either precision, and starts in a quarter of the
+    time; it was measured on x86-64 alone. ONNX Runtime needs up to four times as long as TensorFlow in bfloat16, but
+    starts 4 seconds earlier, in which it enlarges most of the pictures that people find too small; who has hundreds,
+    and a processor for bfloat16, installs OpenVINO or names TensorFlow's engine.
     """
-    installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
-    if pixels is None or not installed or "tensorflow" in sys.modules or Path("/dev/nvidia0").exists():
-        return False
-    saved = 1 / _RATES["onnx"] - 1 / _RATES["bfloat16" if computes_bfloat16() else "float32"]
-    return pixels * (generator.features_macs + generator.enlarging_macs) * saved < _START_UP * usable_cores()
+    if Path("/dev/nvidia0").exists() and _installed("tensorflow"):
+        return "tensorflow"
+    if platform.machine() in ("x86_64", "AMD64") and _installed("onnx", "openvino"):
+        return "openvino-bfloat16" if computes_bfloat16() else "openvino"
+    return "onnx" if _installed("onnx", "onnxruntime") else "tensorflow"
+
+
+def _installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+def _refuse_emulation(name: str, *, computed: bool) -> None:
+    """Emulated bfloat16 is slower than float32, less exact than real one, and fails in some of oneDNN's operations."""
+    if not computed:
+        raise UserError(
+            f"engine {name} needs a processor or GPU that computes in bfloat16, and this is {processor_kind()}; "
+            "leave --engine out, or take one in float32"
+        )
 
 
 def _plan(shape: tuple[int, ...], kept: Window, edge: int, margin: int) -> list[Tile]:
