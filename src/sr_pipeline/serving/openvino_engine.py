@@ -1,6 +1,6 @@
 """OpenVINO, which computes a folded generator in float32 or bfloat16 and without TensorFlow.
 
-On x86-64 processors it is the fastest in both, and ready half a second after a program starts: see ``docs/upscale.md``.
+It is about as fast as TensorFlow in both, and ready as early as ONNX Runtime: see ``docs/upscale.md``.
 """
 
 import sys

@@ -160,10 +160,10 @@ def fastest_engine() -> str:
     a picture gives the same bytes alone and in a folder of hundreds.
 
     A GPU is left to TensorFlow, which alone of the engines computes on it. Else it is what does small pictures and
-    large ones well. OpenVINO is as fast as TensorFlow or faster, in either precision, and starts in a quarter of the
-    time; it was measured on x86-64 alone. ONNX Runtime needs up to four times as long as TensorFlow in bfloat16, but
-    starts 4 seconds earlier, in which it enlarges most of the pictures that people find too small; who has hundreds,
-    and a processor for bfloat16, installs OpenVINO or names TensorFlow's engine.
+    large ones well. OpenVINO takes 0.6 to 1.4 times as long as TensorFlow in the same precision, and starts in a
+    quarter of the time or less; it was measured on x86-64 alone. ONNX Runtime needs up to eight times as long as
+    TensorFlow in bfloat16, but starts 4 seconds earlier, in which it enlarges most of the pictures that people find too
+    small; who has hundreds, and a processor for bfloat16, installs OpenVINO or names TensorFlow's engine.
     """
     if Path("/dev/nvidia0").exists() and _installed("tensorflow"):
         return "tensorflow"
@@ -177,7 +177,7 @@ def _installed(*packages: str) -> bool:
 
 
 def _refuse_emulation(name: str, *, computed: bool) -> None:
-    """Emulated bfloat16 is slower than float32, less exact than real one, and fails in some of oneDNN's operations."""
+    """Emulated bfloat16 is no faster than float32, less exact than in hardware, and some oneDNN operations lack it."""
     if not computed:
         raise UserError(
             f"engine {name} needs a processor or GPU that computes in bfloat16, and this is {processor_kind()}; "
