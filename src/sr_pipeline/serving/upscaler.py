@@ -155,6 +155,8 @@ def _onnx_is_faster(generator: FoldedGenerator, pixels: int | None) -> bool:
     (26 s in float32); at 0.49, 38 to 47 s and 25 to 27 s (40 s), all on cores that were shared.
     """
     installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
+    if importlib.util.find_spec("tensorflow") is None:
+        return installed
     if pixels is None or not installed or "tensorflow" in sys.modules or Path("/dev/nvidia0").exists():
         return False
     saved = 1 / _RATES["onnx"] - 1 / _RATES["bfloat16" if computes_bfloat16() else "float32"]
