@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Tests that need no training and no project folder: two minutes, under every Python (`make test-pythons`).
-QUICK := @@QUICK@@
+# Tests that take seconds each and train nothing, for every Python (`make test-pythons`). New files join them.
+QUICK := tests/imaging tests/sources tests/pipelines tests/datasets \
+  $(filter-out tests/serving/test_engines.py tests/serving/test_upscaler.py,$(wildcard tests/serving/test_*.py)) \
+  $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py tests/test_shards.py,$(wildcard tests/test_*.py))
 
 .PHONY: run test test-quick test-pythons test-slow check bench docs ui lock setup clean
 
