@@ -1,15 +1,27 @@
-# `make run` and `make test` need Python 3.11, make and git; everything else comes into .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-BIN := .venv/bin
-READY := .venv/.ready
+# `make run` and `make test` need Python 3.11, 3.12 or 3.13, make and git; everything else comes into VENV.
+PYTHON ?= $(shell scripts/pythons.sh | head -n 1)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 
-.PHONY: run test test-slow test-ci check bench docs ui setup clean
+# Tests that take seconds each and train nothing, for every Python (`make test-pythons`). New files join them.
+QUICK := tests/imaging tests/sources tests/pipelines tests/datasets \
+  $(filter-out tests/serving/test_engines.py tests/serving/test_upscaler.py,$(wildcard tests/serving/test_*.py)) \
+  $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py tests/test_shards.py,$(wildcard tests/test_*.py))
+
+.PHONY: run test test-quick test-pythons test-slow test-ci check bench docs ui lock setup clean
 
 run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
 
 test: $(READY)  ## all tests but the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+test-quick: $(READY)  ## those that take seconds
+	$(BIN)/pytest -q $(QUICK)
+
+test-pythons:  ## check and quick tests under every Python of this machine that is supported
+	scripts/test-pythons.sh
 
 test-slow: $(READY)  ## whole trainings
 	$(BIN)/pytest -m slow -n 2 --dist load --maxschedchunk 1 --durations=0
@@ -38,15 +50,13 @@ ui: $(READY)  ## the MLflow UI on this project's runs, at http://127.0.0.1:5000
 
 setup: $(READY)
 
-# Compiled here, as pip does: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "sr-pipeline needs Python 3.11; name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	touch $@
+	@scripts/setup.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+lock: $(READY)  ## requirements.lock for what pyproject.toml asks; `make lock UPGRADE=--upgrade` takes the newest of all
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra app --extra openvino --extra dev --extra docs \
+	  --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE) -o requirements.lock
 
 clean:  ## remove what runs wrote; .venv and data/01_raw stay
 	rm -rf mlflow.db mlartifacts bench.json build site

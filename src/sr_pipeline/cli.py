@@ -14,7 +14,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.pipeline_registry import register_pipelines
+from sr_pipeline.extras import missing_package
 
 
 @click.group()
@@ -28,11 +28,15 @@ def _run(**options: Any) -> Any:
         _check_pipeline_names([options["pipeline"]] if options["pipeline"] else options["pipelines"] or [])
         assert kedro_run.callback is not None
         return kedro_run.callback(**options)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(missing_package(error))) from error
     except (UserError, DatasetError, yaml.YAMLError) as error:
         raise click.ClickException(_one_line(error)) from error
 
 
 def _check_pipeline_names(names: list[str]) -> None:
+    from sr_pipeline.pipeline_registry import register_pipelines  # here, where a missing package becomes one line
+
     known = sorted(register_pipelines())
     for name in names:
         if name not in known:

@@ -11,6 +11,7 @@ import click
 
 from sr_pipeline import __version__
 from sr_pipeline.errors import UserError
+from sr_pipeline.extras import missing_package
 from sr_pipeline.packaged import PACKAGED
 from sr_pipeline.serving.models import DEFAULT
 
@@ -188,8 +189,15 @@ def app(model: str, port: int, open_browser: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; what the user can mend becomes one line and exit code 1."""
     try:
-        cli(standalone_mode=True)
+        _run()
     except UserError as error:
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
     sys.exit(0)
+
+
+def _run() -> None:
+    try:
+        cli(standalone_mode=True)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error

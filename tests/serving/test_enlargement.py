@@ -14,7 +14,7 @@ from PIL import Image
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.histogram import match_to_input
-from sr_pipeline.serving.enlargement import Options, enlarge, enlarge_file
+from sr_pipeline.serving.enlargement import Options, _spread_under, enlarge, enlarge_file
 from sr_pipeline.serving.picture_files import Metadata, Picture
 
 
@@ -68,6 +68,30 @@ def test_transparent_surroundings_leave_no_halo():
     pixels = result_of(picture, smooth)
     seen = pixels[pixels[..., 3] > 0]
     assert (seen[:, :3] == (200, 0, 0)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_hidden_pixels_take_the_colour_of_the_nearest_in_their_row_or_column(dtype):
+    """By a plain search; pixels whose row and column are all hidden take what the search gave to those around them."""
+    rng = np.random.default_rng(3)
+    for hidden_share in (0.2, 0.9, 0.99):
+        alpha = (rng.random((17, 23)) > hidden_share).astype(dtype)
+        alpha[3, 5] = 1
+        colour = rng.integers(0, 256, (17, 23, 3)).astype(dtype)
+        filled = _spread_under(colour, alpha)
+        assert np.array_equal(filled[alpha > 0], colour[alpha > 0])
+        for row, column in zip(*np.nonzero(alpha == 0), strict=True):
+            seen = [(abs(r - row), r, column) for r in np.flatnonzero(alpha[:, column])]
+            seen += [(abs(c - column), row, c) for c in np.flatnonzero(alpha[row])]
+            nearest = [colour[r, c] for distance, r, c in seen if distance == min(seen)[0]]
+            if not seen:  # then something that is seen
+                nearest = colour[alpha > 0]
+            assert any(np.array_equal(filled[row, column], value) for value in nearest)
+
+
+def test_a_picture_that_is_hidden_as_a_whole_keeps_its_colours():
+    colour = noise(4, 6, 3)
+    assert np.array_equal(_spread_under(colour, np.zeros((4, 6), np.uint8)), colour)
 
 
 @given(

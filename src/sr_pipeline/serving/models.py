@@ -111,12 +111,12 @@ class ModelShelf:
 
 
 def _registered_versions() -> dict[str, str]:
-    """Labels of aliases and versions, by name, the newest version first; none without a store."""
-    from sr_pipeline.tracking import open_store
-
+    """Labels of aliases and versions, by name, the newest version first; none without a store, or without MLflow."""
     try:
+        from sr_pipeline.tracking import open_store
+
         client = open_store()
-    except UserError:
+    except (UserError, ModuleNotFoundError):
         return {}
     found = sorted(client.search_model_versions(f"name = '{REGISTERED}'"), key=lambda version: -int(version.version))
     labels = {}

@@ -19,7 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime
 except ImportError as error:
-    raise UserError(f"ONNX needs more packages ({error}); install them with pip install 'sr-pipeline[onnx]'") from error
+    raise UserError(f"ONNX needs more packages ({error}); install them with pip install sr-pipeline") from error
 
 
 class OnnxEngine:

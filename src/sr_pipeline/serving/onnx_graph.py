@@ -14,7 +14,7 @@ try:
     import onnx
     from onnx import helper, numpy_helper
 except ImportError as error:
-    raise UserError(f"ONNX needs more packages ({error}); install them with pip install 'sr-pipeline[onnx]'") from error
+    raise UserError(f"ONNX needs more packages ({error}); install them with pip install sr-pipeline") from error
 
 _OPSET, _IR_VERSION = 19, 9  # of 2023: no later operator is needed, and older runtimes read it
 

@@ -8,6 +8,7 @@ import webbrowser
 import click
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.extras import missing_package
 from sr_pipeline.serving.models import ModelShelf
 
 
@@ -21,8 +22,8 @@ def serve(model: str, port: int, *, open_browser: bool) -> None:
         import uvicorn
 
         from sr_pipeline.serving.app import create_app
-    except ImportError as error:
-        raise UserError(f"the page needs the package {error.name}: pip install 'sr-pipeline[app]'") from error
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
     shelf = ModelShelf(model)
     shelf.listed()
     shelf.open(model)  # a mistake shows now, and the first picture does not wait for it
