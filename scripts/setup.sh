@@ -18,14 +18,21 @@ free_kib() {
 
 is_supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
+# Is it what a command says, or what it leaves? (venv does not pass on why it failed.)
+disk_is_full() {
+  case "$1" in *"No space left on device"* | *"Disk quota exceeded"*) return 0 ;; esac
+  for place in "$folder" "${TMPDIR:-/tmp}" "${UV_CACHE_DIR:-$HOME/.cache/uv}"; do
+    [ "$(free_kib "$place")" -gt 20000 ] || return 0
+  done
+  return 1
+}
+
 # Prints what went wrong, a full disk as one line.
 run() {
   local output
   output=$("$@" 2>&1) && return
-  case "$output" in
-    *"No space left on device"* | *"Disk quota exceeded"*)
-      fail "the disk is full: set-up needs $needed GB in $(dirname "$PWD/$folder") and room for uv's cache and temporary files; free some and run the same command again" ;;
-  esac
+  disk_is_full "$output" &&
+    fail "the disk is full: set-up needs $needed GB in $PWD, and room for temporary files and uv's cache; free some and run the same command again"
   echo "$output" >&2
   fail "set-up stopped at the above; run the same command again to go on"
 }
@@ -36,6 +43,8 @@ is_supported "$python" ||
 
 # What was broken off is begun anew (downloads are kept in uv's cache): half a package looks like a whole one.
 if [ -e "$folder/.unfinished" ] || ! is_supported "$folder/bin/python" || ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+  [ ! -e "$folder" ] || [ -e "$folder/pyvenv.cfg" ] ||
+    fail "$folder is there and is not a virtual environment; remove it, or name another with VENV="
   rm -rf "$folder"
   free=$(free_kib "$folder")
   [ "$free" -ge $((needed * 1000000)) ] ||

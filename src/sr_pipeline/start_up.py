@@ -1,4 +1,4 @@
-"""Starting TensorFlow without the lines that its C++ writes about itself, which no setting silences."""
+"""Starting libraries without the lines that their C++ writes about itself, which no setting silences."""
 
 import os
 import sys
@@ -19,12 +19,3 @@ def no_start_up_lines() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def start_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, if that has not been done."""
-    if "tensorflow" not in sys.modules:
-        with no_start_up_lines():
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()

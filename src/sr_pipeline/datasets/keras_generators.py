@@ -15,7 +15,7 @@ import numpy as np
 from kedro.io import AbstractDataset
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.start_up import start_tensorflow
+from sr_pipeline.networks.start import start_tensorflow
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can state
 

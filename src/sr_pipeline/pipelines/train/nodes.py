@@ -9,8 +9,8 @@ from PIL import Image
 
 from sr_pipeline.imaging.sheets import spread
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
+from sr_pipeline.networks.start import start_tensorflow
 from sr_pipeline.shards import CropShards
-from sr_pipeline.start_up import start_tensorflow
 from sr_pipeline.systems import TRAINING, require
 from sr_pipeline.tracking import (
     DataSet,
