@@ -18,7 +18,7 @@ test: $(READY)  ## all tests but the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 test-quick: $(READY)  ## those that take seconds
-	$(BIN)/pytest -q $(QUICK)
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=12 $(QUICK)
 
 test-pythons:  ## check and quick tests under every Python of this machine that is supported
 	scripts/test-pythons.sh

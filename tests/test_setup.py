@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+# What `make test-quick VENV=…` hands on to programs would reach the make of these tests, too.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not re.fullmatch("MAKE.*|MFLAGS|VENV|PYTHON", name)}
 SUPPORTED = ("3.11", "3.13", "3.12")  # in the order in which they are taken
 
 
@@ -27,11 +29,11 @@ def checkout(tmp_path):
     return folder
 
 
-def set_up(folder, *arguments, environment=None):
+def set_up(folder, *arguments, **variables):
     return subprocess.run(
         ["make", "setup", *arguments],
         cwd=folder,
-        env=environment,
+        env=ENVIRONMENT | variables,
         capture_output=True,
         text=True,
         timeout=300,
@@ -57,7 +59,7 @@ def on_small_disk():
         mount = f'mount -t tmpfs -o size={kib}k none "$1" && cd "$2" && {script}'
         return subprocess.run(
             ["unshare", "--mount", "sh", "-c", mount, "sh", folder, folder.parent],
-            env=os.environ | variables,
+            env=ENVIRONMENT | variables,
             capture_output=True,
             text=True,
             timeout=300,
@@ -108,17 +110,17 @@ def test_a_disk_that_runs_full(checkout, on_small_disk):
     (small := checkout / "small").mkdir()
     done = on_small_disk(small, 256, f'make setup "PYTHON={sys.executable}"', TMPDIR=str(small))
     assert the_error(done).startswith("Error: the disk is full: set-up needs 4 GB in ")
-    again = set_up(checkout, f"PYTHON={sys.executable}", environment=os.environ | {"PIP_NO_INDEX": "1"})
+    again = set_up(checkout, f"PYTHON={sys.executable}", PIP_NO_INDEX="1")
     assert (checkout / ".venv/.unfinished").exists(), again.stderr
 
 
 def test_after_it_was_broken_off_it_begins_anew(checkout, tmp_path):
     """Killed while pip installs, it has left half an environment, whose packages would look whole."""
-    environment = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_CACHE_DIR": "1"}
+    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_CACHE_DIR": "1"}
     first = subprocess.Popen(
         ["make", "setup", f"PYTHON={sys.executable}"],
         cwd=checkout,
-        env=environment,
+        env=ENVIRONMENT | variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -131,7 +133,7 @@ def test_after_it_was_broken_off_it_begins_anew(checkout, tmp_path):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     (checkout / ".venv/half").touch()
-    second = set_up(checkout, f"PYTHON={sys.executable}", environment=environment)
+    second = set_up(checkout, f"PYTHON={sys.executable}", **variables)
     assert "run the same command again to go on" in second.stderr  # there is no uv in an index that is empty
     assert not (checkout / ".venv/half").exists()
     assert (checkout / ".venv/.unfinished").exists()
