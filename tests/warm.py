@@ -4,6 +4,7 @@ What a command then does is the same: the same entry point, in a process of its 
 and output. This project's own modules are not among those imported, so each fork imports those of the project it is in.
 """
 
+import gc
 import importlib
 import importlib.metadata
 import inspect
@@ -76,6 +77,7 @@ def _serve() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     inspect.stack()  # fills its table of all modules, which Kedro's settings ask for at each start
+    gc.freeze()  # a collection in a fork would else touch, and so copy, all that is imported
     for line in sys.stdin:
         command, folder, environment, outputs = json.loads(line)
         child = os.fork()

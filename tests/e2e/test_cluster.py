@@ -6,11 +6,13 @@ import subprocess
 import keras
 import mlflow
 import numpy as np
+import pytest
 
 from tests.conftest import PATIENCE
 from tests.servers import free_ports
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(finished, tmp_path):
     alone, project = (finished.prepared_copy(tmp_path / name) for name in ("alone", "together"))
     alone.kedro("run", "--pipelines=train", "--params=train.precision=float32")

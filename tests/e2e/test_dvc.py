@@ -186,6 +186,7 @@ def test_the_committed_lock_is_that_of_this_code(tmp_path):
         assert taken.items() <= made.items(), stage
 
 
+@pytest.mark.slow
 def test_a_clone_pulls_and_evaluates_without_training(reproduced, tmp_path):
     cloned = clone(reproduced, tmp_path / "clone")
     cloned.run("dvc", "pull")

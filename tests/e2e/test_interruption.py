@@ -21,7 +21,9 @@ def newest_run(project):
     return client.search_runs([experiment.experiment_id], max_results=1)[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_an_interrupted_run_is_killed(prepared, number):
     """Of SIGKILL nobody can tell the store before the next start."""
     with prepared.started("kedro", "run", "--pipelines=train", LONG) as training:

@@ -1,5 +1,7 @@
 """An interrupted training ends as the uninterrupted one, to the bit."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
-from tests.conftest import NEEDS_BFLOAT16, SHALLOW
+from tests.conftest import PRECISIONS, SHALLOW
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -27,14 +29,25 @@ RECIPE = {
 PARAMETERS = TrainParameters(log_every=2, validate_every=4, checkpoint_every=3)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crops(crops_of_size):
     return crops_of_size(48, 11)
 
 
 @pytest.fixture
 def train(request, crops):
-    precision = resolve_precision(getattr(request, "param", "auto"))
+    return trainings(crops, getattr(request, "param", "auto"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(crops):
+    """What RECIPE gives. Tests must not change it."""
+    return trainings(crops, "auto")()
+
+
+def trainings(crops, precision):
+    """Makes trainings, of RECIPE or another, that end or are interrupted at a step."""
+    precision = resolve_precision(precision)
     features = FeatureExtractor("untrained", SHALLOW, dtype=dtype_policy(precision))
 
     def run(checkpoints=None, stop_at=None, recipe=RECIPE):
@@ -68,8 +81,14 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("stops", [(7,), pytest.param((5, 7, 9), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "stops"),
+    [
+        ("wgan_gp", (7,)),
+        ("progressive", (7,)),
+        *(pytest.param(variant, (5, 7, 9), marks=pytest.mark.slow) for variant in VARIANTS),
+    ],
+)
 def test_every_recipe_resumes_exactly(crops, tmp_path, variant, stops):
     """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
     recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
@@ -99,24 +118,24 @@ def assert_equal(one, other):
         assert all(np.array_equal(a, b) for a, b in weights), name
 
 
-@pytest.mark.parametrize(
-    ("train", "stops"),
-    [
-        pytest.param("auto", (6, 13), id="auto"),
-        pytest.param("float32", (2, 6, 7, 9, 13, 15), id="float32", marks=pytest.mark.slow),
-        pytest.param("bfloat16", (2, 6, 7, 9, 13, 15), id="bfloat16", marks=[pytest.mark.slow, NEEDS_BFLOAT16]),
-    ],
-    indirect=["train"],
-)
-def test_interrupted_again_and_again_it_ends_the_same(train, stops, tmp_path):
+def test_interrupted_in_both_phases_it_ends_the_same(train, uninterrupted, tmp_path):
+    assert_ends_the_same(train, (6, 13), uninterrupted, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", PRECISIONS, indirect=True)
+def test_interrupted_again_and_again_it_ends_the_same(train, tmp_path):
     """Reports come at steps 2, 4, 6, 7 and 9, 11, 13, 15, 16; checkpoints at 4, 7, 11, 15, 16."""
-    uninterrupted = train()
-    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert_ends_the_same(train, (2, 6, 7, 9, 13, 15), train(), tmp_path)
+
+
+def assert_ends_the_same(train, stops, expected, folder):
+    checkpoints = Checkpoints(folder / "checkpoints", keep=2)
     for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
             train(checkpoints, stop_at)
-    assert_equal(train(checkpoints), uninterrupted)
-    assert_equal(train(checkpoints), uninterrupted)  # finished: nothing is left to do
+    assert_equal(train(checkpoints), expected)
+    assert_equal(train(checkpoints), expected)  # finished: nothing is left to do
 
 
 def test_a_finished_training_can_be_extended(train, tmp_path):
@@ -130,29 +149,28 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
 
 
 @pytest.mark.parametrize("average_decay", [0.0, 0.9])
-def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, tmp_path, average_decay):
+def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, average_decay):
     recipe = RECIPE | {"average_decay": average_decay}
-    at_once = train(recipe=recipe)
+    at_once = train(recipe=recipe) if average_decay else uninterrupted
     at_once.generators["srresnet"].save(tmp_path / "srresnet.keras")
     pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "srresnet.keras"}
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     with pytest.raises(KeyboardInterrupt):
         train(checkpoints, 12, recipe | {"pretraining": pretraining})
     later = train(checkpoints, recipe=recipe | {"pretraining": pretraining})
-    at_once.history = [row for row in at_once.history if row["phase"] == "adversarial"]
-    assert_equal(later, at_once)
+    assert_equal(later, replace(at_once, history=[row for row in at_once.history if row["phase"] == "adversarial"]))
 
 
-def test_what_is_kept_can_lie_between_the_phases(train, tmp_path):
+def test_what_is_kept_can_lie_between_the_phases(train, uninterrupted, tmp_path):
     recipe = {**RECIPE, "adversarial": RECIPE["adversarial"] | {"interpolation": 0.25}}
-    whole = train()
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     with pytest.raises(KeyboardInterrupt):
         train(checkpoints, 11, recipe)
     between = train(checkpoints, recipe=recipe)
-    assert between.history == whole.history
-    pretrained = whole.generators["srresnet"].get_weights()
-    for end, kept in ((whole.generators["srgan"], between.generators["srgan"]), (whole.best, between.best)):
+    assert between.history == uninterrupted.history
+    pretrained = uninterrupted.generators["srresnet"].get_weights()
+    ends = (uninterrupted.generators["srgan"], between.generators["srgan"]), (uninterrupted.best, between.best)
+    for end, kept in ends:
         weights = list(zip(pretrained, end.get_weights(), kept.get_weights(), strict=True))
         assert any(np.abs(last - start).max() > 1e-4 for start, last, _ in weights)
         for start, last, blended in weights:
