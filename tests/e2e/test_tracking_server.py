@@ -76,7 +76,7 @@ def test_a_training_outlives_its_tracking_server(tracked, server):
     run = next(run for run in runs if "train/pixel_loss" in run.data.metrics)
     assert run.info.status == "FINISHED"
     steps_of_losses = [point.step for point in client.get_metric_history(run.info.run_id, "train/pixel_loss")]
-    assert steps_of_losses == list(range(2, 61, 2))
+    assert steps_of_losses == list(range(2, 69, 2))
     assert "samples.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
     assert client.list_artifacts(run.info.run_id, "images"), "the series of validation pictures"
 

@@ -398,7 +398,7 @@ def test_sums_of_three_and_more_have_one_order(batch, name):
 
     If nothing else takes the first one, that is it. If another operation does, it depends on whether that has run.
     """
-    layers = SHALLOW | {"block2_conv1": 1.0}  # of two layers, whose gradients meet
+    layers = SHALLOW | {"block2_conv2": 1.0}  # of two layers, whose gradients meet
     changed = {"adversarial": {"steps": 3}} | SUMMED[name]
     changed["adversarial"] = changed["adversarial"] | {"features": layers}
     features = FeatureExtractor("untrained", layers)
