@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from compileall import compile_dir
@@ -177,15 +179,27 @@ RESULTS = (
 )
 
 
+NOT_IN_GIT = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "config.local")
+
+
+@functools.cache
+def compiled_sources() -> Path:
+    """A copy of ``src`` with its compiled modules, as an installation has them; made once for all projects."""
+    scratch = Path(tempfile.mkdtemp(prefix="sr-pipeline-tests-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    shutil.copytree(REPOSITORY / "src", scratch / "src", ignore=NOT_IN_GIT)
+    compile_dir(scratch / "src", quiet=1)
+    return scratch / "src"
+
+
 class Project:
     """A copy of this project in a folder of its own, run as its users run it."""
 
     def __init__(self, folder: Path, overrides: dict | None = None):
         self.folder = folder
-        not_in_git = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "config.local")
-        for name in ("conf", "src", ".dvc"):
-            shutil.copytree(REPOSITORY / name, folder / name, ignore=not_in_git)
-        compile_dir(folder / "src", quiet=1)  # as an installation does
+        for name in ("conf", ".dvc"):
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=NOT_IN_GIT)
+        shutil.copytree(compiled_sources(), folder / "src")
         for name in ("pyproject.toml", ".telemetry", "dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(REPOSITORY / name, folder / name)
         for gitkeep in (REPOSITORY / "data").glob("*/.gitkeep"):
