@@ -32,7 +32,10 @@ def error_of(done):
             "--params=perceptual.weights=vgg.weights.h5",
             "the VGG19 weights file vgg.weights.h5 is missing; set perceptual",
         ),
-        ("--params=evaluate.metrics=[lpips],lpips.weights=null", "evaluate.metrics asks for lpips, which needs its weights"),
+        (
+            "--params=evaluate.metrics=[lpips],lpips.weights=null",
+            "evaluate.metrics asks for lpips, which needs its weights",
+        ),
         ("--params=evaluate.benchmarks.set5=none", "evaluate.benchmarks.set5: there is no folder none"),
         ("--params=evaluate.matching.space=lab", "parameter 'evaluate.matching.space' is 'lab': input should be"),
         ("--pipelines=postprocess", "postprocess.pictures is not set; give the folder with --params"),

@@ -150,6 +150,7 @@ def test_the_stages_of_one_repro_are_one_mlflow_run(reproduced):
     assert {"train/pixel_loss", "val/srgan/psnr_y"} <= set(run.data.metrics)
 
 
+@pytest.mark.slow
 def test_metrics_are_compared_between_commits(reproduced, tmp_path):
     cloned = clone_with_data(reproduced, tmp_path / "clone")
     change(cloned, "conf/base/parameters_evaluate.yml", {"evaluate": {"matching": {"strength": 0.5}}})

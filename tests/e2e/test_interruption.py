@@ -22,7 +22,7 @@ def newest_run(project):
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+    "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGKILL))]
 )
 def test_an_interrupted_run_is_killed(prepared, number):
     """Of SIGKILL nobody can tell the store before the next start."""

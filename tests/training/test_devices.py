@@ -26,7 +26,11 @@ WASSERSTEIN = {
 
 
 @pytest.mark.parametrize(
-    "recipe", [pytest.param(RECIPE, id="logistic", marks=pytest.mark.slow), pytest.param(WASSERSTEIN, id="wasserstein")]
+    "recipe",
+    [
+        pytest.param(RECIPE, id="logistic", marks=pytest.mark.slow),
+        pytest.param(WASSERSTEIN, id="wasserstein", marks=pytest.mark.slow),
+    ],
 )
 def test_two_devices_train_as_one_does(crops_of_size, recipe):
     crops = crops_of_size(48, 20)

@@ -148,7 +148,7 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
     assert all(np.array_equal(a, b) for a, b in weights)
 
 
-@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+@pytest.mark.parametrize("average_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, average_decay):
     recipe = RECIPE | {"average_decay": average_decay}
     at_once = train(recipe=recipe) if average_decay else uninterrupted
@@ -203,16 +203,16 @@ def test_a_pretrained_generator_of_another_network_is_refused(train, tmp_path, c
         train(recipe=RECIPE | {"pretraining": pretraining})
 
 
-def test_a_generator_can_be_fine_tuned(train, tmp_path):
+def test_a_generator_can_be_fine_tuned(train, uninterrupted, tmp_path):
     """Both phases begin with its weights; interrupted, the training ends as uninterrupted."""
-    train().generators["srresnet"].save(tmp_path / "given.keras")
+    uninterrupted.generators["srresnet"].save(tmp_path / "given.keras")
     slow = {"steps": 7, "start": tmp_path / "given.keras", "learning_rate": {"initial": 1e-6}}
     recipe = RECIPE | {"pretraining": slow}
-    uninterrupted = train(recipe=recipe)
+    tuned = train(recipe=recipe)
     given = keras.saving.load_model(tmp_path / "given.keras", compile=False)
-    kernels = [model.get_layer("head_conv").get_weights()[0] for model in (given, uninterrupted.generators["srresnet"])]
+    kernels = [model.get_layer("head_conv").get_weights()[0] for model in (given, tuned.generators["srresnet"])]
     assert 0 < np.abs(kernels[1] - kernels[0]).max() < 1e-4
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     with pytest.raises(KeyboardInterrupt):
         train(checkpoints, 6, recipe)
-    assert_equal(train(checkpoints, recipe=recipe), uninterrupted)
+    assert_equal(train(checkpoints, recipe=recipe), tuned)
