@@ -56,7 +56,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(1, 10), (2, 4)])
+@pytest.mark.parametrize(("workers", "kills"), [(1, 10), pytest.param(2, 4, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, workers, kills):
     manifest = pd.read_parquet(finished.path("data/02_intermediate/images.parquet"))
     manifest["file"] = [str(finished.path(file)) for file in manifest["file"]]
@@ -93,6 +93,7 @@ def wait_for_a_shard_in_the_making(folder, process, finished_shards):
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_the_whole_chain_on_a_folder_of_photographs(tmp_path):
     """Gray and colour, in folders, one name twice, one file broken."""
     photographs = tmp_path / "photographs"

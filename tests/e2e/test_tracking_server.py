@@ -55,6 +55,7 @@ def tracked(prepared, server, monkeypatch):
     return prepared
 
 
+@pytest.mark.slow
 def test_a_training_outlives_its_tracking_server(tracked, server):
     server.start(tracked)
     steps = "--params=recipes.sample.pretraining.steps=60"

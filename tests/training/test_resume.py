@@ -137,6 +137,7 @@ def assert_ends_the_same(train, stops, expected, folder):
     assert_equal(train(checkpoints), expected)  # finished: nothing is left to do
 
 
+@pytest.mark.slow
 def test_a_finished_training_can_be_extended(train, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     train(checkpoints)
@@ -147,7 +148,7 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
     assert all(np.array_equal(a, b) for a, b in weights)
 
 
-@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+@pytest.mark.parametrize("average_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, average_decay):
     recipe = RECIPE | {"average_decay": average_decay}
     at_once = train(recipe=recipe) if average_decay else uninterrupted
