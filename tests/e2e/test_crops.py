@@ -56,7 +56,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(1, 10), pytest.param(2, 4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("workers", "kills"), [(1, 10), (2, 4)])
 def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, workers, kills):
     manifest = pd.read_parquet(finished.path("data/02_intermediate/images.parquet"))
     manifest["file"] = [str(finished.path(file)) for file in manifest["file"]]

@@ -55,7 +55,6 @@ def tracked(prepared, server, monkeypatch):
     return prepared
 
 
-@pytest.mark.slow
 def test_a_training_outlives_its_tracking_server(tracked, server):
     server.start(tracked)
     steps = "--params=recipes.sample.pretraining.steps=60"

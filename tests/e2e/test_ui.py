@@ -10,8 +10,6 @@ import yaml
 from tests.conftest import PATIENCE, TINY
 from tests.servers import free_port, running
 
-pytestmark = pytest.mark.slow
-
 RECIPES = ("sample", "ledig2017", "wgan_gp")
 
 

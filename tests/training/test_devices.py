@@ -25,8 +25,9 @@ WASSERSTEIN = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", [RECIPE, WASSERSTEIN], ids=["logistic", "wasserstein"])
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(RECIPE, id="logistic", marks=pytest.mark.slow), pytest.param(WASSERSTEIN, id="wasserstein")]
+)
 def test_two_devices_train_as_one_does(crops_of_size, recipe):
     crops = crops_of_size(48, 20)
     program = [sys.executable, "-m", "tests.training.mirrored", str(crops.folder), json.dumps(recipe)]

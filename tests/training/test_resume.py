@@ -148,7 +148,7 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
     assert all(np.array_equal(a, b) for a, b in weights)
 
 
-@pytest.mark.parametrize("average_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
 def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, average_decay):
     recipe = RECIPE | {"average_decay": average_decay}
     at_once = train(recipe=recipe) if average_decay else uninterrupted
