@@ -68,9 +68,9 @@ PATIENCE = 600
 LONGEST_FIRST = (
     "e2e/test_dvc.py",
     "e2e/test_interruption.py",
-    "e2e/test_ui.py",
+    "training/test_trainer.py",
+    "training/test_resume.py",
     "e2e/test_evaluate.py",
-    "e2e/test_upscale.py",
     "e2e",
     "training",
     "test_notebooks.py",

@@ -93,6 +93,7 @@ def wait_for_a_shard_in_the_making(folder, process, finished_shards):
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_the_whole_chain_on_a_folder_of_photographs(tmp_path):
     """Gray and colour, in folders, one name twice, one file broken."""
     photographs = tmp_path / "photographs"

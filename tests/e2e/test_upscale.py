@@ -122,7 +122,7 @@ def test_mistakes_are_told_in_one_line(finished, here, arguments, sentence):
 
 
 def test_ctrl_c_leaves_no_half_file(finished, here):
-    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)  # enlarged, too large for memory
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
     (here / "large.png").write_bytes(buffer.getvalue())

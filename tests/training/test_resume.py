@@ -138,6 +138,7 @@ def assert_ends_the_same(train, stops, expected, folder):
     assert_equal(train(checkpoints), expected)  # finished: nothing is left to do
 
 
+@pytest.mark.slow
 def test_a_finished_training_can_be_extended(train, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     train(checkpoints)
