@@ -123,6 +123,7 @@ def assert_logged(parameters, run):
     assert logged == {name: yaml.safe_load(str(value)) for name, value in named.items()}
 
 
+@pytest.mark.slow
 def test_repro_runs_once_and_leaves_git_clean(reproduced):
     assert stages_run(reproduced.log) == STAGES
     results = reproduced.git("show", "--name-only", "--format=", "HEAD").split()
@@ -134,6 +135,7 @@ def test_repro_runs_once_and_leaves_git_clean(reproduced):
     assert reproduced.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_metrics_and_plots_are_shown(reproduced):
     shown = reproduced.run("dvc", "metrics", "show", "--json").stdout
     metrics = json.loads(reproduced.path("data/08_reporting/metrics.json").read_text())
@@ -145,6 +147,7 @@ def test_metrics_and_plots_are_shown(reproduced):
     assert reproduced.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_the_stages_of_one_repro_are_one_mlflow_run(reproduced):
     (run,) = runs(reproduced)
     assert {"train/pixel_loss", "val/srgan/psnr_y"} <= set(run.data.metrics)

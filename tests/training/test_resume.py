@@ -84,7 +84,6 @@ VARIANTS = {
 @pytest.mark.parametrize(
     ("variant", "stops"),
     [
-        ("wgan_gp", (7,)),
         ("progressive", (7,)),
         *(pytest.param(variant, (5, 7, 9), marks=pytest.mark.slow) for variant in VARIANTS),
     ],
