@@ -13,6 +13,7 @@ from tests.servers import free_ports
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_two_processes_train_as_one_does(finished, tmp_path):
     alone, project = (finished.prepared_copy(tmp_path / name) for name in ("alone", "together"))
     alone.kedro("run", "--pipelines=train", "--params=train.precision=float32")

@@ -233,6 +233,7 @@ def test_kedro_run_does_not_write_through_links_into_the_cache(reproduced, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_clones_with_other_paths_and_workers_write_the_same_hashes(reproduced, tmp_path):
     cloned = clone(reproduced, tmp_path / "some where/else", revision="start")
     change(cloned, "conf/base/parameters_ingest.yml", {"ingest": {"workers": 1}})
@@ -258,6 +259,7 @@ def test_clones_with_other_paths_and_workers_write_the_same_hashes(reproduced, t
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_a_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
     cloned = clone_with_data(reproduced, tmp_path / "clone")
     change(cloned, "conf/base/parameters_register.yml", {"register": {"metric": "val/srgan/ssim_y"}})
@@ -272,6 +274,7 @@ def test_a_changed_parameter_reruns_what_depends_on_it(reproduced, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_kedro_run_and_dvc_repro_mixed(reproduced, tmp_path):
     # kedro run first: what it made is of no lock yet, so all stages run, with the same result.
     first = clone(reproduced, tmp_path / "first", revision="start")
@@ -306,6 +309,7 @@ def test_kedro_run_and_dvc_repro_mixed(reproduced, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_experiments_agree_with_mlflow(reproduced, tmp_path):
     cloned = clone_with_data(reproduced, tmp_path / "clone")
     cloned.run("git", "config", "user.name", "tester")
@@ -341,6 +345,7 @@ def test_experiments_agree_with_mlflow(reproduced, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_an_interrupted_repro_goes_on_and_ends_the_same(reproduced, tmp_path):
     interrupted = clone_with_data(reproduced, tmp_path / "interrupted")
     other = clone_with_data(reproduced, tmp_path / "uninterrupted")
@@ -417,6 +422,7 @@ def test_the_coco_stages_follow_the_photographs(coco):
 
 
 @pytest.mark.slow
+@pytest.mark.slowest
 def test_the_whole_coco_chain_by_repro(coco):
     assert stages_run(coco.run("dvc", "repro").stdout) == STAGES
     assert coco.git("status", "--porcelain").split() == ["??", "dvc.lock"]

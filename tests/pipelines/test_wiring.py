@@ -34,7 +34,8 @@ def stages(pipeline_file):
 
 
 def paths(catalog, names):
-    return {entry.get("filepath") or entry.get("path") for name, entry in catalog.items() if name in names}
+    kept = {name: entry for name, entry in catalog.items() if entry["type"] != "MemoryDataset"}
+    return {entry.get("filepath") or entry.get("path") for name, entry in kept.items() if name in names}
 
 
 def covers(listed, path):
