@@ -90,7 +90,7 @@ def test_wheel_and_sdist_hold_the_whole_package(packages):
 
 
 def package_files():
-    """Committed and new ones, but for what Python compiles."""
+    """Committed and new ones, except for what Python compiles."""
     return (path for path in (REPOSITORY / "src/sr_pipeline").rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
