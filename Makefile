@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # Tests that take seconds each and train nothing, for every Python (`make test-pythons`). New files join them.
-QUICK := tests/imaging tests/sources tests/pipelines tests/datasets \
-  $(filter-out tests/serving/test_engines.py tests/serving/test_upscaler.py,$(wildcard tests/serving/test_*.py)) \
-  $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py tests/test_shards.py,$(wildcard tests/test_*.py))
+QUICK := tests/imaging tests/pictures tests/sources tests/pipelines tests/datasets tests/cli tests/serving tests/tracking \
+  $(filter-out tests/inference/test_engines.py tests/inference/test_upscaler.py,$(wildcard tests/inference/test_*.py)) \
+  $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py,$(wildcard tests/test_*.py))
 
 .PHONY: run test test-quick test-pythons test-slow test-ci check bench docs ui lock setup clean
 

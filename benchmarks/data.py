@@ -18,10 +18,12 @@ from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr_pipeline.parameters import IngestParameters
+from sr_pipeline.crops.layout import CropLayout
+from sr_pipeline.crops.shards import CropShards, ShardPlan, SourceImage
+from sr_pipeline.crops.writing import CropPlan, WorkerConfig
 from sr_pipeline.pipelines.ingest.nodes import inspect_photographs
-from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage, Workforce
 from sr_pipeline.sources.coco import read_coco
+from sr_pipeline.sources.parameters import IngestParameters
 from sr_pipeline.sources.photograph import Photograph, Selection
 from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.storage import UPath
@@ -95,15 +97,15 @@ def _measure_materialize(files: list[str], folder: Path) -> dict[str, float]:
     # Short turns: this process against the bare loop.
     plan = plan_shards(files, few, LAYOUT)
     alone, inside = _rounds(
-        lambda: _cut_bare(files, few), lambda: _write(plan, folder, Workforce(workers=1)), repeats=21
+        lambda: _cut_bare(files, few), lambda: _write(plan, folder, WorkerConfig(workers=1)), repeats=21
     ).T
     # Long turns: sending work to a cluster takes a tenth of a second once.
     plan = plan_shards(files, many, LAYOUT)
     with _cluster(1) as one_worker, _cluster(2) as two_workers:
         bare, one, two = _rounds(
             lambda: _cut_bare(files, many),
-            lambda: _write(plan, folder, Workforce(scheduler=one_worker.scheduler_address)),
-            lambda: _write(plan, folder, Workforce(scheduler=two_workers.scheduler_address)),
+            lambda: _write(plan, folder, WorkerConfig(scheduler=one_worker.scheduler_address)),
+            lambda: _write(plan, folder, WorkerConfig(scheduler=two_workers.scheduler_address)),
             repeats=5,
         ).T
     return {
@@ -198,8 +200,8 @@ def plan_shards(files: list[str], count: int, layout: CropLayout, shards: int = 
     return CropPlan("train", plans, layout)
 
 
-def _write(plan: CropPlan, folder: Path, workforce: Workforce) -> None:
-    CropPlan(plan.split, plan.shards, plan.layout, workforce).write(folder)
+def _write(plan: CropPlan, folder: Path, worker_config: WorkerConfig) -> None:
+    CropPlan(plan.split, plan.shards, plan.layout, worker_config).write(folder)
 
 
 def _cluster(workers: int) -> Any:
@@ -208,7 +210,7 @@ def _cluster(workers: int) -> Any:
 
 def _worker_peak(plan: CropPlan, folder: Path) -> float:
     with _cluster(1) as cluster, Client(cluster) as client:
-        _write(plan, folder, Workforce(scheduler=cluster.scheduler_address))
+        _write(plan, folder, WorkerConfig(scheduler=cluster.scheduler_address))
         [peak] = client.run(peak_mb).values()
     return float(peak)
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.training.precision import dtype_policy, resolve_precision
+from sr_pipeline.networks.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import LearningRate, Recipe
 from sr_pipeline.training.trainer import Trainer
 

@@ -20,12 +20,12 @@ from PIL import Image
 
 from benchmarks.training import matmul_peak
 from sr_pipeline.datasets.keras_generators import load_keras_model
+from sr_pipeline.inference.engines import Engine, choose_engine
+from sr_pipeline.inference.folding import FoldedGenerator, fold
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.packaged import PACKAGED, packaged_file
 from sr_pipeline.processor import computes_bfloat16, processor_kind, processor_name, usable_cores
-from sr_pipeline.serving.folding import FoldedGenerator, fold
-from sr_pipeline.serving.upscaler import Engine, choose_engine
 
 EDGE = 128
 ROUNDS = 9

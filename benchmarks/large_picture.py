@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sr_pipeline.serving.folding import load_folded
-from sr_pipeline.serving.upscaler import Upscaler, choose_engine
+from sr_pipeline.inference.engines import choose_engine
+from sr_pipeline.inference.folding import load_folded
+from sr_pipeline.inference.upscaler import Upscaler
 
 WIDTH, HEIGHT = 1000, 750
 
@@ -23,7 +24,9 @@ def peak_memory_gb() -> float:
 if __name__ == "__main__":
     weights, name = sys.argv[1:]
     library = "onnx" if name == "onnx" else "openvino" if name.startswith("openvino") else "tensorflow"
-    importlib.import_module(f"sr_pipeline.serving.{library}_engine")  # which keep their libraries from reporting it
+    importlib.import_module(
+        f"sr_pipeline.inference.engines.{library}_engine"
+    )  # which keep their libraries from reporting it
     imported_gb = peak_memory_gb()
     upscaler = Upscaler(choose_engine(load_folded(Path(weights)), name))
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

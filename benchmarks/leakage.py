@@ -20,7 +20,7 @@ from skimage.feature import ORB
 from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
-from sr_pipeline.serving.picture_files import is_picture
+from sr_pipeline.pictures.decode import picture_files
 
 _EDGE = 400  # pixels of the longer edge at which pictures are compared
 _BITS = 30  # of 256 in which descriptors of the same corner may differ
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if is_picture(file))
+    return sorted(picture_files(folder))
 
 
 def _corners(file: Path) -> Corners:

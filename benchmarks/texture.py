@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.metrics import luma
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
+from sr_pipeline.inference.engines import choose_engine
+from sr_pipeline.inference.folding import read_folded
+from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.serving.folding import read_folded
-from sr_pipeline.serving.picture_files import is_picture
-from sr_pipeline.serving.upscaler import Upscaler, choose_engine
+from sr_pipeline.pictures.decode import picture_files, read_rgb
 
 _Plane = NDArray[np.float64]
 _WINDOW = 32  # pixels of the spectrum's windows
@@ -94,7 +94,7 @@ def _row(name: str, textures: list[Texture], photographs: list[Texture]) -> str:
 @click.option("--pictures", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(models: tuple[Path, ...], pictures: Path) -> None:
     """Measure what MODELS (.keras files) make of pictures that were made four times smaller."""
-    files = sorted(filter(is_picture, pictures.iterdir()))
+    files = sorted(picture_files(pictures))
     if not files:
         raise click.UsageError(f"there are no pictures in {pictures}")
     originals = [crop_to_multiple(read_rgb(file), SCALE) for file in files]

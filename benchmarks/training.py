@@ -16,12 +16,13 @@ import tensorflow as tf
 import yaml
 
 from benchmarks.data import plan_shards, write_jpegs
-from sr_pipeline import tracking
+from sr_pipeline.crops.layout import CropLayout
+from sr_pipeline.crops.shards import CropShards
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.shards import CropLayout, CropShards
+from sr_pipeline.networks.precision import dtype_policy, resolve_precision
+from sr_pipeline.tracking import messages, store
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair, training_batches
-from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
@@ -129,14 +130,14 @@ def measure_overhead(recipe: Recipe, precision: str, steps: int = 1050) -> dict[
 
     def observe(metrics: dict[str, float], step: int, picture: Any = None) -> None:
         reports.append((time.perf_counter(), step, metrics))
-        tracking.log_training_progress(metrics, step, picture)
+        messages.log_training_progress(metrics, step, picture)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         layout = CropLayout(seed=0, crop_size=CROP, crops_per_image=20, scale=4)
         plan_shards(write_jpegs(folder / "jpegs"), 60, layout).write(folder / "crops")
         crops = CropShards(folder / "crops")
-        mlflow = tracking.set_up_store(folder)
+        mlflow = store.set_up_store(folder)
         trainer = Trainer(
             short,
             FeatureExtractor("untrained", dtype=dtype_policy(precision)),

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from sr_pipeline.extras import EXTRAS
+from sr_pipeline.installation import EXTRAS
 from tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -79,7 +79,7 @@ def notebook_sources(folder):
 
 ENLARGE = """
 import json, sys
-from sr_pipeline.commands import cli
+from sr_pipeline.cli.main import cli
 options = ["--engine", "onnx", "--match-histogram", "--json"]
 try:
     cli(["upscale", sys.argv[1], "-o", sys.argv[2], *options], standalone_mode=False)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.systems import TRAINING, require
+from sr_pipeline.installation import TRAINING, require
 from tests.conftest import REPOSITORY
 
 LINUX_ONLY = {
@@ -58,7 +58,7 @@ def run(command, environment, folder):
 
 def enlarge(picture, environment, *options):
     """What ``sr-pipeline upscale --json`` says of the picture."""
-    program = "from sr_pipeline.commands import main; main()"
+    program = "from sr_pipeline.cli.main import main; main()"
     command = [sys.executable, "-c", program, "upscale", "--engine", "onnx", "--json", str(picture), *options]
     done = run(command, environment, picture.parent)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -75,7 +75,7 @@ def test_enlarging_as_on_windows(without, tmp_path, photograph):
 
 
 def test_a_large_picture_whose_result_waits_on_the_disk(without, tmp_path, photograph):
-    from tests.serving.conftest import build_random
+    from tests.inference.conftest import build_random
 
     build_random().save(tmp_path / "small.keras")
     Image.fromarray(photograph).resize((1100, 1000)).save(tmp_path / "cat.jpg", quality=90)
@@ -149,7 +149,8 @@ def test_systems_without_all_packages(on, system, machine, missing, sentence):
 
 
 def test_writing_and_reading_crops_says_so_too(on, tmp_path):
-    from sr_pipeline.shards import CropLayout, ShardPlan
+    from sr_pipeline.crops.layout import CropLayout
+    from sr_pipeline.crops.shards import ShardPlan
 
     on("Windows", "AMD64", "array_record")
     with pytest.raises(UserError, match="does not run on Windows, for which array-record has no release"):

@@ -5,7 +5,7 @@ from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.hashing import stable_fraction, stable_hash
-from sr_pipeline.storage import is_local, locate, write_text, written_whole
+from sr_pipeline.storage import atomic_write, is_local, locate, write_text
 
 
 @given(st.lists(st.text(), min_size=1))
@@ -26,7 +26,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     write_text(target, "before")
 
     def fail():
-        with written_whole(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_text("half")
             raise RuntimeError
 

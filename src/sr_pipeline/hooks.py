@@ -16,13 +16,13 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from sr_pipeline import tracking
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.measuring import check_metrics
 from sr_pipeline.evaluation.pictures import check_benchmarks
+from sr_pipeline.installation import CROPS, TRAINING, require
 from sr_pipeline.parameters import ProjectParameters, check_parameters
 from sr_pipeline.sources.listing import check_source
-from sr_pipeline.systems import CROPS, TRAINING, require
+from sr_pipeline.tracking import messages, run
 from sr_pipeline.training.cluster import is_chief
 
 
@@ -108,14 +108,14 @@ class MlflowTracking:
         _die_orderly()
         if not is_chief(self._parameters.train.distribute):
             return
-        tracking.begin_run(
+        run.begin_run(
             self._project,
             self._parameters,
             _in_order(run_params.get("pipeline_names") or []),
             _training_id(pipeline, catalog),
             trains="mlflow_run" in pipeline.all_outputs(),
         )
-        atexit.register(tracking.end_run, "KILLED")  # does nothing once the run has ended
+        atexit.register(run.end_run, "KILLED")  # does nothing once the run has ended
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -125,26 +125,26 @@ class MlflowTracking:
         if location is None or "08_reporting" not in location.parts:
             return
         if location.is_dir():
-            tracking.log_folder(location)
+            messages.log_folder(location)
         elif location.is_file():
-            tracking.log_file(location)
+            messages.log_file(location)
 
     def _log_figures(self, dataset_name: str, data: Any) -> None:
         """Log metrics with the pictures they were measured on, once both are known."""
         if dataset_name in ("metrics", "evaluation"):
             self._figures[dataset_name] = data
         if dataset_name in self._figures and len(self._figures) == 2:
-            tracking.log_final_metrics(self._figures["metrics"], self._figures["evaluation"])
+            messages.log_final_metrics(self._figures["metrics"], self._figures["evaluation"])
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """The run went through."""
-        tracking.end_run("FINISHED")
+        run.end_run("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """The run did not."""
-        tracking.end_run("FAILED", error)
+        run.end_run("FAILED", error)
 
 
 def _in_order(names: list[str]) -> list[str]:
@@ -217,7 +217,7 @@ def _training_id(pipeline: Pipeline, catalog: DataCatalog) -> str | None:
         return None
     if not pipeline.inputs() & {"generators", "mlflow_run"}:
         return None
-    identity = json.loads(location.read_text(encoding="utf-8")).get(tracking.TRAINING_ID)
+    identity = json.loads(location.read_text(encoding="utf-8")).get(run.TRAINING_ID)
     return str(identity) if identity else None
 
 

@@ -51,7 +51,8 @@ def find_training_run(catalog: "CatalogProtocol[Any, Any]") -> tuple[Any, Any]:
     Raises:
         UserError: if the store is not there, or does not know that run.
     """
-    from sr_pipeline.tracking import EXPERIMENT, TRAINING_ID, open_store
+    from sr_pipeline.tracking.run import TRAINING_ID
+    from sr_pipeline.tracking.store import EXPERIMENT, open_store
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, which MLflow loads

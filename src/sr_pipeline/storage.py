@@ -59,7 +59,7 @@ def read_bytes(file: str | Path) -> bytes:
 
 
 @contextmanager
-def written_whole(target: UPath | Path) -> Iterator[Path]:
+def atomic_write(target: UPath | Path) -> Iterator[Path]:
     """Give a local file to write, which becomes ``target`` only if the block ends without an error.
 
     On a file system it stands beside the target under a name of its own until then, so that a target is never
@@ -83,5 +83,5 @@ def written_whole(target: UPath | Path) -> Iterator[Path]:
 
 def write_text(target: UPath | Path, text: str) -> None:
     """Write a UTF-8 text file that appears whole or not at all."""
-    with written_whole(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on Windows

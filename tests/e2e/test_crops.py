@@ -13,10 +13,12 @@ import skimage.data
 import yaml
 from PIL import Image
 
-from sr_pipeline.parameters import IngestParameters, MaterializeParameters
+from sr_pipeline.crops.parameters import MaterializeParameters
+from sr_pipeline.crops.shards import CropShards
+from sr_pipeline.crops.writing import WorkerConfig
 from sr_pipeline.pipelines.ingest.nodes import inspect_photographs, list_photographs
 from sr_pipeline.pipelines.materialize.nodes import plan_crops
-from sr_pipeline.shards import CropShards, Workforce
+from sr_pipeline.sources.parameters import IngestParameters
 from tests.conftest import PATIENCE, TINY, Project
 
 
@@ -68,7 +70,7 @@ def test_killed_at_random_moments_the_result_is_the_same(finished, tmp_path, wor
 
     script, pickled = tmp_path / "write.py", tmp_path / "plan.pickle"
     script.write_text(WRITE)
-    pickled.write_bytes(pickle.dumps(replace(plan, workforce=Workforce(workers))))
+    pickled.write_bytes(pickle.dumps(replace(plan, worker_config=WorkerConfig(workers))))
     folder = tmp_path / "killed"
     moments = random.Random(workers)
     for finished_shards in sorted(moments.sample(range(1, len(plan.shards) // 2), kills)):

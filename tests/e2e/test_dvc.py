@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sr_pipeline.sources.sample import write_sample
-from sr_pipeline.tracking import flatten
+from sr_pipeline.tracking.messages import flatten
 from tests.conftest import PATIENCE, REPOSITORY, SHALLOW, TINY, Project, made_once
 
 RECIPES = "conf/base/parameters_recipes.yml"

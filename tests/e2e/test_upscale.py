@@ -150,7 +150,7 @@ def test_ctrl_c_leaves_no_half_file(finished, here):
 
 def test_help_starts_quickly_and_without_large_libraries(finished):
     code = (
-        "import sys\nfrom sr_pipeline.commands import main\nsys.argv = ['sr-pipeline', 'upscale', '--help']\n"
+        "import sys\nfrom sr_pipeline.cli.main import main\nsys.argv = ['sr-pipeline', 'upscale', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "loaded = {'tensorflow', 'keras', 'mlflow', 'numpy', 'pandas', 'PIL'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.metrics import METRICS, Original, daala_ssim, luma, psnr, wang_ssim
 from sr_pipeline.imaging.resample import crop_to_multiple, enlarge
+from sr_pipeline.pictures.decode import read_rgb
 
 BASIC = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
 

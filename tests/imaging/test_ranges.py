@@ -1,6 +1,6 @@
 import numpy as np
 
-from sr_pipeline.imaging.ranges import to_signed, to_uint8
+from sr_pipeline.imaging.ranges import to_minus_one_one, to_uint8
 
 
 def test_rounding_to_8_bits():
@@ -9,7 +9,7 @@ def test_rounding_to_8_bits():
 
 def test_every_8_bit_value_comes_back():
     values = np.arange(256, dtype=np.uint8)
-    signed = to_signed(values)
-    assert signed.dtype == np.float32
-    assert (signed.min(), signed.max()) == (-1, 1)
-    assert to_uint8(signed).tolist() == values.tolist()
+    converted = to_minus_one_one(values)
+    assert converted.dtype == np.float32
+    assert (converted.min(), converted.max()) == (-1, 1)
+    assert to_uint8(converted).tolist() == values.tolist()

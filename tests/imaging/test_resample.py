@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
+from sr_pipeline.pictures.decode import read_rgb
 
 
 def test_downsampling_is_antialiased():

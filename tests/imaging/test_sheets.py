@@ -1,19 +1,19 @@
 import numpy as np
 
-from sr_pipeline.imaging.sheets import Panel, Row, comparison_sheet, crop_grid, disputed_detail, error_sheet
+from sr_pipeline.imaging.sheets import Panel, Row, comparison_sheet, crop_grid, error_sheet, most_different_crop
 
 
 def test_the_disputed_detail_is_where_pictures_differ(rng):
     image = rng.integers(0, 256, (200, 300, 3), np.uint8)
     other = image.copy()
     other[80:120, 200:240] = 255 - other[80:120, 200:240]
-    top, left = disputed_detail([image, image, other], 48)
+    top, left = most_different_crop([image, image, other], 48)
     assert 60 < top + 24 < 140
     assert 180 < left + 24 < 260
 
 
 def test_a_picture_smaller_than_the_detail(photograph):
-    assert disputed_detail([photograph[:40, :40]] * 2, 96) == (0, 0)
+    assert most_different_crop([photograph[:40, :40]] * 2, 96) == (0, 0)
 
 
 def test_errors_are_bright_where_there_are_some(photograph):

@@ -3,19 +3,23 @@ import pytest
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.ranges import to_signed
+from sr_pipeline.imaging.ranges import to_minus_one_one
 from sr_pipeline.imaging.resample import downsample, enlarge
 from sr_pipeline.networks.lpips import Lpips
 
 
-def signed(path):
+def read_to_minus_one_one(path):
     return np.asarray(Image.open(path).convert("RGB"), np.float32)[np.newaxis] / 127.5 - 1
 
 
 def test_the_authors_example(shared):
     """README of PerceptualSimilarity: distances (0.722, 0.138)."""
     lpips = Lpips(shared / "weights/lpips_alex.npz")
-    pair = {path.stem: signed(path) for path in (shared / "data/lpips_pair").iterdir() if path.stem.startswith("ex_")}
+    pair = {
+        path.stem: read_to_minus_one_one(path)
+        for path in (shared / "data/lpips_pair").iterdir()
+        if path.stem.startswith("ex_")
+    }
     assert float(lpips(pair["ex_ref"], pair["ex_p0"])[0]) == pytest.approx(0.722, abs=5e-4)
     assert float(lpips(pair["ex_ref"], pair["ex_p1"])[0]) == pytest.approx(0.138, abs=5e-4)
 
@@ -49,10 +53,14 @@ def test_a_file_that_holds_something_else(tmp_path):
 def test_the_packaged_weights_measure_as_the_authors(shared, photograph):
     """Within 0.001 of their 32 bits, on their own example and on pictures enlarged by bicubic interpolation."""
     ours, theirs = Lpips(), Lpips(shared / "weights/lpips_alex.npz")
-    pair = {path.stem: signed(path) for path in (shared / "data/lpips_pair").iterdir() if path.stem.startswith("ex_")}
+    pair = {
+        path.stem: read_to_minus_one_one(path)
+        for path in (shared / "data/lpips_pair").iterdir()
+        if path.stem.startswith("ex_")
+    }
     hr = photograph[:256, :320]
     enlarged = enlarge(downsample(hr, 4), 4, "bicubic")
     pairs = [(pair["ex_ref"], pair["ex_p0"]), (pair["ex_ref"], pair["ex_p1"])]
-    pairs.append((to_signed(hr[np.newaxis]), to_signed(enlarged[np.newaxis])))
+    pairs.append((to_minus_one_one(hr[np.newaxis]), to_minus_one_one(enlarged[np.newaxis])))
     for first, second in pairs:
         assert float(ours(first, second)[0]) == pytest.approx(float(theirs(first, second)[0]), abs=1e-3)

@@ -19,9 +19,9 @@ def test_halves_and_wholes_have_their_sizes(growth, rng):
     lr = rng.uniform(size=(2, 12, 12, 3)).astype(np.float32)
     half = growth.generate_half(lr)
     assert half.shape == (2, 24, 24, 3)
-    assert growth.judge_half(half).shape == (2, 1)
+    assert growth.half_logits(half).shape == (2, 1)
     assert growth.generate_faded(lr, 0.5).shape == (2, 48, 48, 3)
-    assert growth.judge_faded(growth.generate_faded(lr, 0.5), 0.5).shape == (2, 1)
+    assert growth.faded_logits(growth.generate_faded(lr, 0.5), 0.5).shape == (2, 1)
 
 
 def test_fading_goes_from_the_half_to_the_whole(growth, rng):
@@ -30,9 +30,9 @@ def test_fading_goes_from_the_half_to_the_whole(growth, rng):
     assert np.allclose(growth.generate_faded(lr, 1.0), full, atol=1e-6)
     assert np.allclose(growth.generate_faded(lr, 0.0), enlarge_twice(half), atol=1e-6)
     images = rng.uniform(-1, 1, (3, 48, 48, 3)).astype(np.float32)
-    assert np.allclose(growth.judge_faded(images, 0.0), growth.judge_half(halve(images)), atol=1e-5)
-    whole = growth.judge(growth.entry(images, training=True), training=True)
-    assert np.allclose(growth.judge_faded(images, 1.0), whole, atol=1e-5)
+    assert np.allclose(growth.faded_logits(images, 0.0), growth.half_logits(halve(images)), atol=1e-5)
+    whole = growth.later_layers(growth.first_layers(images, training=True), training=True)
+    assert np.allclose(growth.faded_logits(images, 1.0), whole, atol=1e-5)
 
 
 def test_halving_undoes_enlarging(rng):

@@ -10,8 +10,8 @@ from PIL import Image
 from upath import UPath
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import IngestParameters
 from sr_pipeline.pipelines.ingest.nodes import COLUMNS, draw_contact_sheet, inspect_photographs
+from sr_pipeline.sources.parameters import IngestParameters
 from sr_pipeline.sources.photograph import Photograph
 
 

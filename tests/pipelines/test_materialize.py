@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_pipeline.parameters import MaterializeParameters
+from sr_pipeline.crops.parameters import MaterializeParameters
 from sr_pipeline.pipelines.materialize.nodes import plan_crops
 
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import CocoParameters
 from sr_pipeline.sources.coco import read_coco
+from sr_pipeline.sources.parameters import CocoParameters
 from sr_pipeline.sources.photograph import Selection
 
 EVERYTHING = Selection(seed=0)

@@ -10,8 +10,8 @@ from PIL import Image
 from upath import UPath
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import IngestParameters
 from sr_pipeline.sources.listing import check_source, list_source
+from sr_pipeline.sources.parameters import IngestParameters
 from tests.sources.server import serving
 
 IDS = {"train": [1, 2, 3, 4, 5, 6], "val": [7, 8]}

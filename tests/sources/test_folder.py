@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import FolderParameters
 from sr_pipeline.sources.folder import read_folder, split_of
+from sr_pipeline.sources.parameters import FolderParameters
 from sr_pipeline.sources.photograph import Selection
 
 EVERYTHING = Selection(seed=0)

@@ -4,7 +4,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from sr_pipeline.shards import CropLayout, CropPlan, CropShards, ShardPlan, SourceImage
+from sr_pipeline.crops.layout import CropLayout
+from sr_pipeline.crops.shards import CropShards, ShardPlan, SourceImage
+from sr_pipeline.crops.writing import CropPlan
 
 
 @pytest.fixture(scope="module")

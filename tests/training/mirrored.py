@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from sr_pipeline.crops.shards import CropShards
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.shards import CropShards
 from sr_pipeline.training.devices import open_devices
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.recipes import Recipe, TrainParameters

@@ -21,7 +21,7 @@ WASSERSTEIN = {
     "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
     "pretraining": None,
     "adversarial": {"steps": 3, "objective": "wasserstein", "features": SHALLOW},
-    "average_decay": 0.9,
+    "ema_decay": 0.9,
 }
 
 

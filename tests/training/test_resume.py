@@ -10,9 +10,9 @@ from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
+from sr_pipeline.networks.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair
-from sr_pipeline.training.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
@@ -65,7 +65,7 @@ VARIANTS = {
     "wgan_gp": {
         "discriminator": {"filters": 4, "dense": 4, "batch_normalization": False},
         "adversarial": {"steps": 9, "objective": "wasserstein", "features": SHALLOW},
-        "average_decay": 0.9,
+        "ema_decay": 0.9,
     },
     "shift": {
         "adversarial": {
@@ -148,10 +148,10 @@ def test_a_finished_training_can_be_extended(train, tmp_path):
     assert all(np.array_equal(a, b) for a, b in weights)
 
 
-@pytest.mark.parametrize("average_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
-def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, average_decay):
-    recipe = RECIPE | {"average_decay": average_decay}
-    at_once = train(recipe=recipe) if average_decay else uninterrupted
+@pytest.mark.parametrize("ema_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+def test_a_training_goes_on_from_a_pretrained_generator_as_from_its_own(train, uninterrupted, tmp_path, ema_decay):
+    recipe = RECIPE | {"ema_decay": ema_decay}
+    at_once = train(recipe=recipe) if ema_decay else uninterrupted
     at_once.generators["srresnet"].save(tmp_path / "srresnet.keras")
     pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "srresnet.keras"}
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sr_pipeline.crops.layout import cut_pairs
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.crops import cut_pairs
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
@@ -14,7 +14,15 @@ from sr_pipeline.training import trainer as trainer_module
 from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
 from sr_pipeline.training.recipes import AdamParameters, LearningRate, Recipe, TrainParameters
-from sr_pipeline.training.steps import Player, build_optimizer, judge, learning_rate_schedule, signed, unit, window_of
+from sr_pipeline.training.steps import (
+    TrainableNetwork,
+    build_optimizer,
+    discriminator_logits,
+    learning_rate_schedule,
+    to_minus_one_one,
+    unit,
+    window_of,
+)
 from sr_pipeline.training.trainer import Trainer
 from sr_pipeline.training.validation import Validation
 from tests.conftest import PRECISIONS, SHALLOW
@@ -68,15 +76,15 @@ def test_an_adversarial_step_moves_both_networks_and_not_vgg(trainer, batch):
 @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
 def test_neither_network_moves_the_other(trainer, batch, frozen, monkeypatch):
     """With one optimizer's rate at zero its network stays, whatever the other does."""
-    player = trainer_module.Player
+    network = trainer_module.TrainableNetwork
     model = getattr(trainer, frozen)
 
-    def player_with_zero_rate(call, models, optimizer, *rest):
+    def network_with_zero_rate(call, models, optimizer, *rest):
         if models[0] is model:
             optimizer.learning_rate = 0.0
-        return player(call, models, optimizer, *rest)
+        return network(call, models, optimizer, *rest)
 
-    monkeypatch.setattr(trainer_module, "Player", player_with_zero_rate)
+    monkeypatch.setattr(trainer_module, "TrainableNetwork", network_with_zero_rate)
     other = "discriminator" if frozen == "generator" else "generator"
     before = {name: [w.numpy() for w in getattr(trainer, name).trainable_variables] for name in (frozen, other)}
     trainer.adversarial_step(10, LearningRate())(batch.hr, batch.lr)
@@ -89,7 +97,7 @@ def test_neither_network_moves_the_other(trainer, batch, frozen, monkeypatch):
 def test_each_loss_term_reaches_every_generator_weight(trainer, batch, term):
     with tf.GradientTape() as tape:
         sr = trainer.generator(unit(batch.lr), training=True)
-        target = signed(batch.hr)
+        target = to_minus_one_one(batch.hr)
         losses = {
             "perceptual_loss": perceptual_loss(trainer.features(target), trainer.features(sr), [1.0]),
             "adversarial_loss": generator_adversarial_loss(trainer.discriminator(sr, training=True)),
@@ -143,14 +151,15 @@ def test_shifted_windows_are_the_same_of_both_images_and_move(features, batch):
 
 def test_only_a_joint_batch_shows_the_discriminator_which_images_have_less_contrast(trainer, batch):
     """In a batch of its own, normalization makes a picture of half the contrast equal to the original."""
-    player = Player(
+    network = TrainableNetwork(
         lambda images, count: trainer.discriminator(images, training=True),
         [trainer.discriminator],
         build_optimizer(LearningRate(), 1, AdamParameters()),
     )
-    hr, count = signed(batch.hr), tf.constant(0)
+    hr, count = to_minus_one_one(batch.hr), tf.constant(0)
     alone, together = (
-        float(tf.norm(tf.subtract(*judge(player, hr, 0.5 * hr, count, joint=joint)))) for joint in (False, True)
+        float(tf.norm(tf.subtract(*discriminator_logits(network, hr, 0.5 * hr, count, joint=joint))))
+        for joint in (False, True)
     )
     assert alone < 0.1 * together
 
@@ -208,7 +217,7 @@ def test_a_wasserstein_step_moves_both_networks(features, batch):
 
 def test_gradient_norms_are_those_of_the_gradients(trainer, batch):
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(signed(batch.hr) - trainer.generator(unit(batch.lr), training=True)))
+        loss = tf.reduce_mean(tf.square(to_minus_one_one(batch.hr) - trainer.generator(unit(batch.lr), training=True)))
     expected = tf.linalg.global_norm(tape.gradient(loss, trainer.generator.trainable_variables))
     losses = trainer.pretraining_step(10, LearningRate())(batch.hr, batch.lr)
     assert float(losses["generator_gradient_norm"]) == pytest.approx(float(expected), rel=1e-4)
@@ -216,7 +225,7 @@ def test_gradient_norms_are_those_of_the_gradients(trainer, batch):
 
 def test_the_average_follows_the_weights(features, batch):
     """After t updates the decay is min(0.99, (1 + t) / (10 + t)) and the rest is the new weights' share."""
-    trainer = Trainer(variant(average_decay=0.99), features, crop_size=48, precision="float32", seed=3)
+    trainer = Trainer(variant(ema_decay=0.99), features, crop_size=48, precision="float32", seed=3)
     step = trainer.pretraining_step(10, LearningRate(initial=1e-2))
     expected = trainer.generator.get_weights()
     for t in (1, 2):
@@ -224,9 +233,9 @@ def test_the_average_follows_the_weights(features, batch):
         decay = (1 + t) / (10 + t)
         new = trainer.generator.get_weights()
         expected = [decay * mean + (1 - decay) * weight for mean, weight in zip(expected, new, strict=True)]
-    for mean, value in zip(trainer.average.get_weights(), expected, strict=True):
+    for mean, value in zip(trainer.ema.get_weights(), expected, strict=True):
         assert np.allclose(mean, value, atol=1e-6)
-    assert trainer.resulting_generator is trainer.average
+    assert trainer.resulting_generator is trainer.ema
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

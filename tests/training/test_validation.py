@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sr_pipeline.imaging.crops import cut_pairs
+from sr_pipeline.crops.layout import cut_pairs
 from sr_pipeline.imaging.metrics import Original
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.training.input import CropPair
@@ -36,7 +36,7 @@ def test_lpips_ranks_where_it_is_measured():
     pair = CropPair(np.full((32, 32, 3), 255, np.uint8), np.full((8, 8, 3), 255, np.uint8))
     metrics, _ = Validation([pair], Distance()).measure(lambda lr: tf.zeros((1, 32, 32, 3)))
     assert abs(metrics["validation_lpips"] - 1) < 0.01  # 8 bits have no exact middle
-    name, merit = Validation([pair], Distance()).criterion
+    name, score = Validation([pair], Distance()).criterion
     assert name == "validation_lpips"
-    assert merit(0.1) > merit(0.2), "less distance is better"
+    assert score(0.1) > score(0.2), "less distance is better"
     assert Validation([pair]).criterion[1](30) > Validation([pair]).criterion[1](20)

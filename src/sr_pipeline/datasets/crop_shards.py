@@ -6,8 +6,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from sr_pipeline.shards import INDEX, CropPlan, CropShards
-from sr_pipeline.storage import UPath, is_local, local_path, locate, written_whole
+from sr_pipeline.crops.shards import INDEX, CropShards
+from sr_pipeline.crops.writing import CropPlan
+from sr_pipeline.storage import UPath, atomic_write, is_local, local_path, locate
 
 
 class CropShardsDataset(AbstractDataset[CropPlan, CropShards]):
@@ -54,8 +55,8 @@ def _copy(remote: UPath, cache: Path) -> Path:
     if not (folder / INDEX).is_file():
         for shard in remote.iterdir():
             if shard.name != INDEX and not (folder / shard.name).is_file():
-                with written_whole(folder / shard.name) as partial:
+                with atomic_write(folder / shard.name) as partial:
                     shard.fs.get_file(shard.path, str(partial))
-        with written_whole(folder / INDEX) as partial:
+        with atomic_write(folder / INDEX) as partial:
             partial.write_bytes(index)
     return folder

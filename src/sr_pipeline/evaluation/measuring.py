@@ -13,7 +13,7 @@ from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.parameters import LPIPS, VGG_DISTANCE, EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.metrics import METRICS, Original
-from sr_pipeline.imaging.ranges import to_signed
+from sr_pipeline.imaging.ranges import to_minus_one_one
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import LAST_LAYER, LpipsParameters, PerceptualParameters
 from sr_pipeline.processor import usable_cores
@@ -45,7 +45,10 @@ class Protocol:
             for method, image in images.items()
         }
         if self.distances:
-            reference, stack = to_signed(original.hr[np.newaxis]), to_signed(np.stack(list(images.values())))
+            reference, stack = (
+                to_minus_one_one(original.hr[np.newaxis]),
+                to_minus_one_one(np.stack(list(images.values()))),
+            )
             for name, distance in self.distances.items():
                 fits = name != LPIPS or min(original.hr.shape[:2]) >= _LPIPS_EDGE
                 values = np.asarray(distance(reference, stack)) if fits else np.full(len(stack), np.nan)

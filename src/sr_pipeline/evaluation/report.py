@@ -13,7 +13,7 @@ from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import TITLES
 from sr_pipeline.evaluation.sheets import Shown
 from sr_pipeline.imaging.resample import enlarge
-from sr_pipeline.imaging.sheets import low_resolution_panel, spread
+from sr_pipeline.imaging.sheets import evenly_spaced, low_resolution_panel
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE
 
@@ -78,7 +78,7 @@ def render_report(
                 "facts": evaluation["sets"][name],
                 "table": _table(statistics[name]["methods"]),
                 "differences": _differences(statistics[name]["differences"]),
-                "sliders": [_slider(members[i](), size) for i in spread(len(members), size.sliders)],
+                "sliders": [_slider(members[i](), size) for i in evenly_spaced(len(members), size.sliders)],
                 "sheets": _embedded_sheets(name, sheets, size),
             }
             for name, members in pictures.items()

@@ -16,11 +16,11 @@ from sr_pipeline.imaging.sheets import (
     Panel,
     Row,
     comparison_sheet,
-    disputed_detail,
     error_sheet,
+    evenly_spaced,
     low_resolution_panel,
+    most_different_crop,
     render,
-    spread,
 )
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE
@@ -49,7 +49,7 @@ class Shown:
 
     def detail(self, size: int) -> tuple[int, int]:
         """Corner of the window in which the methods differ most."""
-        return disputed_detail([image for method, image in self.images.items() if method != "nearest"], size)
+        return most_different_crop([image for method, image in self.images.items() if method != "nearest"], size)
 
     def caption(self, method: str) -> str:
         """The two or three figures a reader looks for."""
@@ -77,7 +77,7 @@ def draw_sheets(
         ``comparison``, ``errors``, ``gains``, ``best_and_worst`` and, where a perceptual distance was measured,
         ``distortion_perception``. Without a network there are no gains and no best and worst cases.
     """
-    chosen = [load(pictures[i]) for i in spread(len(pictures), shown)]
+    chosen = [load(pictures[i]) for i in evenly_spaced(len(pictures), shown)]
     sheets = {
         "comparison": comparison_sheet([_details(one, detail_size) for one in chosen], detail_size),
         "errors": error_sheet([_errors(one) for one in chosen]),

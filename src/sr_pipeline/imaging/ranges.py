@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def to_signed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def to_minus_one_one(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Scale 8 bits to [-1, 1]."""
     return (images / np.float32(127.5) - 1).astype(np.float32)
 

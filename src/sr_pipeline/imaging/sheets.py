@@ -1,17 +1,14 @@
 """Pictures to look at: grids of crops, and methods side by side with a zoomed detail."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
 from sr_pipeline.imaging.metrics import luma
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.storage import read_bytes
 
 _STRUCTURE = 15  # pixels over which the local mean of luma is taken
 
@@ -40,44 +37,6 @@ class Row:
     whole: RgbImage
     panels: list[Panel]
     detail: tuple[int, int]
-
-
-class Thumbnail(NamedTuple):
-    """A picture file of a contact sheet, its name, and what is wrong with it, if anything."""
-
-    file: str
-    name: str
-    problem: str
-
-
-def contact_sheet(sections: dict[str, list[Thumbnail]], columns: int = 8, edge: int = 160) -> Image.Image:
-    """Titled sections of small pictures with their names; what cannot be decoded is a gray field.
-
-    Sections without pictures are left out.
-
-    Args:
-        sections: pictures by title.
-        columns: pictures a line.
-        edge: pixels of a picture's longer side.
-    """
-    margin, text = 8, 16
-    filled = {title: members for title, members in sections.items() if members}
-    heights = [3 * text + -(-len(members) // columns) * (edge + 2 * text + margin) for members in filled.values()]
-    sheet = Image.new("RGB", (columns * (edge + margin) + margin, sum(heights) + margin), "white")
-    draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(20), ImageFont.load_default(12)
-    top = 0
-    for (title, members), height in zip(filled.items(), heights, strict=True):
-        draw.text((margin, top + text), title, "black", large)
-        for number, thumbnail in enumerate(members):
-            line, column = divmod(number, columns)
-            x, y = margin + column * (edge + margin), top + 3 * text + line * (edge + 2 * text + margin)
-            picture = _shrunk(thumbnail.file, edge)
-            sheet.paste(picture, (x + (edge - picture.width) // 2, y + (edge - picture.height) // 2))
-            draw.text((x, y + edge), _shortened(thumbnail.name, edge, small), "black", small)
-            draw.text((x, y + edge + text), _shortened(thumbnail.problem, edge, small), "firebrick", small)
-        top += height
-    return sheet
 
 
 def crop_grid(columns: dict[str, list[RgbImage]], zoom: int = 2) -> Image.Image:
@@ -118,7 +77,7 @@ def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
     return render(figure)
 
 
-def disputed_detail(images: list[RgbImage], size: int) -> tuple[int, int]:
+def most_different_crop(images: list[RgbImage], size: int) -> tuple[int, int]:
     """Corner (top, left) of the window of ``size`` pixels in which the structures of pictures of one scene differ most.
 
     Structure is luma without its local mean: a cast over a plain wall does not count. Windows lie on a grid of
@@ -156,10 +115,10 @@ def error_sheet(rows: list[Row], brightest: float = 40.0) -> Image.Image:
     return render(figure)
 
 
-def spread(length: int, count: int) -> list[int]:
-    """``count`` numbers below ``length``, evenly spread, so that crops of many images are among them.
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """``count`` numbers below ``length``, evenly spaced, so that crops of many images are among them.
 
-    >>> spread(10, 4)
+    >>> evenly_spaced(10, 4)
     [0, 2, 5, 7]
     """
     count = min(count, length)
@@ -169,26 +128,6 @@ def spread(length: int, count: int) -> list[int]:
 def low_resolution_panel(lr: RgbImage, scale: int) -> RgbImage:
     """The low-resolution input at the size of the others, its pixels as squares."""
     return enlarge(lr, scale, "nearest")
-
-
-def _shrunk(file: str, edge: int) -> Image.Image:
-    """The picture, ``edge`` pixels at most; or a gray field."""
-    try:
-        picture = decode_rgb(read_bytes(file)).picture
-        picture.thumbnail((edge, edge))
-        return picture
-    except (OSError, UnusablePictureError):
-        return Image.new("RGB", (edge, edge * 3 // 4), "gainsboro")
-
-
-def _shortened(text: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
-    """``text``, its middle left out as far as needed to be ``width`` pixels wide."""
-    kept = len(text)
-    shown = text
-    while font.getlength(shown) > width:
-        kept -= 1
-        shown = f"{text[: kept // 2]}…{text[len(text) - kept + kept // 2 :]}"
-    return shown
 
 
 def _mean(values: NDArray[np.float64], corner: tuple[int, int], size: int) -> float:

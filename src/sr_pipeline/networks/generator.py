@@ -33,8 +33,8 @@ def build_generator(
     inputs = keras.Input((None, None, 3), name="low_resolution", dtype="float32")
     x = convolve(inputs, parameters.filters, 9, style, name="head_conv")
     head = x = prelu(x, style, "head_prelu")
-    if style.fork:  # with the two users in the first block there would be three
-        head, x = style.fork(dtype=style.dtype, name="head_fork")(x)
+    if style.deterministic_split:  # with the two users in the first block there would be three
+        head, x = style.deterministic_split(dtype=style.dtype, name="head_split")(x)
     for index in range(1, parameters.blocks + 1):
         block = f"block{index}"
         y = convolve(x, parameters.filters, 3, style, use_bias=bias, name=f"{block}_conv1")

@@ -23,7 +23,7 @@ class Style:
         few_filters_convolution: likewise, of convolutions to pictures.
         doubling_convolution: one that enlarges by nearest neighbours on its way; None: two layers.
         phases_constraint: what keeps the phases of a convolution equal in training.
-        fork: what gives a tensor to two users whose gradients are added in one order.
+        deterministic_split: what gives a tensor to two users whose gradients are added in one order.
     """
 
     padding: Padding
@@ -32,7 +32,7 @@ class Style:
     few_filters_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
     doubling_convolution: type[keras.layers.Conv2D] | None = None
     phases_constraint: type[keras.constraints.Constraint] | None = None
-    fork: type[keras.layers.Layer] | None = None
+    deterministic_split: type[keras.layers.Layer] | None = None
     synchronized: bool = False
 
     @classmethod
@@ -44,15 +44,15 @@ class Style:
         import tensorflow as tf
 
         from sr_pipeline.networks.training_layers import (
+            DeterministicSplit,
             DoublingConv2D,
             EqualPhases,
-            Fork,
             FusedBatchNormalization,
             PackedConv2D,
         )
 
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        layers = (FusedBatchNormalization, PackedConv2D, DoublingConv2D, EqualPhases, Fork)
+        layers = (FusedBatchNormalization, PackedConv2D, DoublingConv2D, EqualPhases, DeterministicSplit)
         return cls(padding, policy, *layers, synchronized=several)
 
 

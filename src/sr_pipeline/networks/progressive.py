@@ -46,28 +46,28 @@ class Growth:
         self.both_generators = keras.Model(
             generator.input, [generator.output, self.half_generator.output], name="both_generators"
         )
-        self.entry = keras.Model(discriminator.input, halved, name="entry")
-        self.judge = keras.Model(halved, discriminator.output, name="judge")
+        self.first_layers = keras.Model(discriminator.input, halved, name="first_layers")
+        self.later_layers = keras.Model(halved, discriminator.output, name="later_layers")
 
     def generate_half(self, lr: keras.KerasTensor) -> keras.KerasTensor:
         """Images of twice the size of ``lr`` (n, h, w, 3) in [0, 1], in [-1, 1]."""
         return self.half_generator(lr, training=True)
 
-    def judge_half(self, images: keras.KerasTensor) -> keras.KerasTensor:
+    def half_logits(self, images: keras.KerasTensor) -> keras.KerasTensor:
         """Logits (n, 1) of images of half the full size."""
-        return self.judge(self.from_rgb(images, training=True), training=True)
+        return self.later_layers(self.from_rgb(images, training=True), training=True)
 
-    def generate_faded(self, lr: keras.KerasTensor, share: keras.KerasTensor) -> keras.KerasTensor:
-        """Images of four times the size: ``share`` (0 to 1) of the full generator's, the rest the half one's."""
+    def generate_faded(self, lr: keras.KerasTensor, alpha: keras.KerasTensor) -> keras.KerasTensor:
+        """Images of four times the size: ``alpha`` (0 to 1) of the full generator's, the rest the half one's."""
         full, half = self.both_generators(lr, training=True)
-        return share * full + (1.0 - share) * enlarge_twice(half)
+        return alpha * full + (1.0 - alpha) * enlarge_twice(half)
 
-    def judge_faded(self, images: keras.KerasTensor, share: keras.KerasTensor) -> keras.KerasTensor:
-        """Logits (n, 1): ``share`` (0 to 1) of the full discriminator's first features, the rest the half one's."""
-        full = self.entry(images, training=True)
+    def faded_logits(self, images: keras.KerasTensor, alpha: keras.KerasTensor) -> keras.KerasTensor:
+        """Logits (n, 1): ``alpha`` (0 to 1) of the full discriminator's first features, the rest the half one's."""
+        full = self.first_layers(images, training=True)
         half = self.from_rgb(halve(images), training=True)
-        share = keras.ops.cast(share, full.dtype)
-        return self.judge(share * full + (1.0 - share) * half, training=True)
+        alpha = keras.ops.cast(alpha, full.dtype)
+        return self.later_layers(alpha * full + (1.0 - alpha) * half, training=True)
 
 
 def halve(images: keras.KerasTensor) -> keras.KerasTensor:

@@ -76,12 +76,12 @@ class DoublingConv2D(keras.layers.Conv2D):
         return count, height and 2 * height, width and 2 * width, self.filters
 
 
-class Fork(keras.layers.Layer):
-    """Gives a tensor to two users, whose gradients are added in one order, always: see ``fork``."""
+class DeterministicSplit(keras.layers.Layer):
+    """Gives a tensor to two users, whose gradients are added in one order, always: see ``deterministic_split``."""
 
     def call(self, inputs: tf.Tensor) -> list[tf.Tensor]:
         """The same tensor, twice."""
-        return list(fork(inputs))
+        return list(deterministic_split(inputs))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
         """That of the input, twice."""
@@ -89,7 +89,7 @@ class Fork(keras.layers.Layer):
 
 
 @tf.custom_gradient
-def fork(x: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], object]:
+def deterministic_split(x: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], object]:
     """``x`` for two users.
 
     TensorFlow adds the gradients of all users of a tensor by one AddN, which starts with whichever of them it may

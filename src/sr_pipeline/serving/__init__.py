@@ -1,1 +1,1 @@
-"""The generator as a service."""
+"""Pictures over HTTP: the page with its server, and the model as MLflow serves it."""

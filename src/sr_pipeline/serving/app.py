@@ -1,45 +1,30 @@
-"""The web page: pictures in, enlarged pictures out, by a queue of one worker.
+"""The web page and its HTTP API.
 
 Everything it writes lies in one temporary folder that is gone when it ends; it answers only to this machine, and loads
 nothing from elsewhere.
 """
 
-import logging
-import shutil
 import tempfile
-import threading
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Queue
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.serving.enlargement import Options, Upscale, enlarge_file
-from sr_pipeline.serving.picture_files import decode_picture
-from sr_pipeline.serving.picture_writers import format_of
-
-log = logging.getLogger(__name__)
+from sr_pipeline.serving.job_queue import BusyError, Job, JobQueue, Models, sentence
 
 MAX_BYTES = 40_000_000
 """Largest upload."""
-MAX_PIXELS = 4_000_000
-"""Largest picture: 64 megapixels when enlarged, about what browsers show."""
-MAX_WAITING = 8
-"""Pictures in the queue; more are sent away."""
-KEEP_SECONDS = 1800.0
-"""How long a result waits to be fetched."""
+
 
 _PAGE = Path(__file__).parent / "page"
+
+
 _HEADERS = {
     # Nothing from elsewhere, and in no other page's frame.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'",
@@ -49,182 +34,15 @@ _HEADERS = {
 }
 
 
-class Models(Protocol):
-    """What can be chosen from, and how it is opened."""
-
-    def listed(self) -> list[dict[str, str]]:
-        """``name`` and ``label`` of each, the default first."""
-
-    def open(self, name: str) -> Upscale:
-        """The model of that name, ready to enlarge; UserError if there is none."""
-
-
-@dataclass
-class Job:
-    """A picture on its way."""
-
-    id: str
-    folder: Path
-    source: Path
-    target: Path
-    model: str
-    match_histogram: bool
-    before: tuple[int, int]
-    state: str = "waiting"
-    done: int = 0
-    total: int = 0
-    error: str | None = None
-    seconds: float = 0.0
-    size: tuple[int, int] | None = None
-    last_asked: float = field(default_factory=time.monotonic)
-
-    def told(self, position: int) -> dict[str, Any]:
-        """What the page shows."""
-        return {
-            "id": self.id,
-            "state": self.state,
-            "position": position,
-            "progress": self.done / self.total if self.total else 0.0,
-            "error": self.error,
-            "seconds": round(self.seconds, 2),
-            "before": self.before,
-            "size": self.size,
-            "bytes": self.target.stat().st_size if self.state == "done" else None,
-            "name": self.target.name,
-        }
-
-
-class Workshop:
-    """The queue and its worker.
-
-    Args:
-        folder: for pictures and results.
-        models: to choose from.
-    """
-
-    def __init__(self, folder: Path, models: Models) -> None:
-        self._folder = folder
-        self._models = models
-        self._jobs: dict[str, Job] = {}
-        self._queue: Queue[Job | None] = Queue()
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="upscale", daemon=True)
-        self._thread.start()
-
-    def take(self, name: str, content: bytes, model: str, *, match_histogram: bool) -> Job:
-        """Put a picture into the queue.
-
-        Raises:
-            UserError: if it cannot be enlarged, or the queue is full.
-        """
-        self._forget_old()
-        if sum(job.state in ("waiting", "running") for job in self._jobs.values()) >= MAX_WAITING:
-            raise _BusyError("many pictures are waiting; try again in a minute")
-        picture = decode_picture(content)
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise UserError(
-                f"is too large ({width}x{height}); here, at most {MAX_PIXELS // 1_000_000} megapixels are enlarged: "
-                "use sr-pipeline upscale"
-            )
-        identity = uuid.uuid4().hex
-        folder = self._folder / identity
-        folder.mkdir()
-        source = folder / "source"
-        source.write_bytes(content)
-        pixels = picture.colour if picture.colour.dtype == "uint8" else (picture.colour >> 8).astype("uint8")
-        Image.fromarray(pixels).save(folder / "before.png")  # upright, and of a kind that every browser shows
-        stem = Path(name).stem[:80].strip() or "picture"
-        # Browsers show neither TIFF nor 16 bits; transparency needs more than JPEG.
-        plain = picture.alpha is None and pixels is picture.colour
-        suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
-        job = Job(identity, folder, source, folder / f"{stem}_x4{suffix}", model, match_histogram, picture.size)
-        with self._lock:
-            self._jobs[identity] = job
-        self._queue.put(job)
-        return job
-
-    def find(self, identity: str) -> Job:
-        """The job of that number.
-
-        Raises:
-            KeyError: if there is none (any more).
-        """
-        job = self._jobs[identity]
-        job.last_asked = time.monotonic()
-        return job
-
-    def position(self, job: Job) -> int:
-        """How many are before it."""
-        with self._lock:
-            ahead = list(self._jobs.values())
-        return sum(other.state in ("waiting", "running") for other in ahead[: ahead.index(job)])
-
-    def forget(self, identity: str) -> None:
-        """Drop a job and its files."""
-        with self._lock:
-            job = self._jobs.pop(identity, None)
-        if job is not None:
-            job.state = "dropped" if job.state == "waiting" else job.state
-            shutil.rmtree(job.folder, ignore_errors=True)
-
-    def close(self) -> None:
-        """Let the worker end after what it is doing."""
-        self._queue.put(None)
-
-    def _forget_old(self) -> None:
-        now = time.monotonic()
-        for job in list(self._jobs.values()):
-            if job.state not in ("waiting", "running") and now - job.last_asked > KEEP_SECONDS:
-                self.forget(job.id)
-
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if job.state == "dropped":
-                continue
-            job.state = "running"
-            try:
-                done = enlarge_file(
-                    job.source,
-                    job.target,
-                    self._models.open(job.model),
-                    Options(match_histogram=job.match_histogram),
-                    _reporter(job),
-                )
-                job.size, job.seconds = done
-                job.state = "done"
-            except UserError as error:
-                job.error, job.state = _sentence(error), "failed"
-            except Exception:  # the page must go on
-                log.exception("a picture could not be enlarged")
-                job.error, job.state = "Something went wrong here; the terminal says what.", "failed"
-
-
-class _BusyError(UserError):
-    """The queue is full."""
-
-
-def _reporter(job: Job) -> Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        job.done, job.total = done, total
-
-    return report
-
-
-def _sentence(error: UserError) -> str:
-    text = " ".join(str(error).split())
-    return f"This file {text}." if not text[:1].isupper() else text
-
-
 def create_app(models: Models) -> FastAPI:
     """The page and what it talks to."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with tempfile.TemporaryDirectory(prefix="sr-pipeline-app-") as folder:
-            app.state.workshop = Workshop(Path(folder), models)
+            app.state.job_queue = JobQueue(Path(folder), models)
             yield
-            app.state.workshop.close()
+            app.state.job_queue.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     # Another site must not reach it through a name that leads to this machine.
@@ -236,13 +54,13 @@ def create_app(models: Models) -> FastAPI:
         response.headers.update(_HEADERS)
         return response
 
-    def workshop() -> Workshop:
-        found: Workshop = app.state.workshop
+    def job_queue() -> JobQueue:
+        found: JobQueue = app.state.job_queue
         return found
 
     def job_of(identity: str) -> Job:
         try:
-            return workshop().find(identity)
+            return job_queue().find(identity)
         except KeyError:
             raise HTTPException(404, "This result is gone; enlarge the picture again.") from None
 
@@ -262,19 +80,19 @@ def create_app(models: Models) -> FastAPI:
         from starlette.concurrency import run_in_threadpool
 
         try:
-            job = await run_in_threadpool(workshop().take, name, content, model, match_histogram=match)
+            job = await run_in_threadpool(job_queue().take, name, content, model, match_histogram=match)
         except UserError as error:
-            raise HTTPException(503 if isinstance(error, _BusyError) else 400, _sentence(error)) from None
-        return JSONResponse(job.told(workshop().position(job)), 202)
+            raise HTTPException(503 if isinstance(error, BusyError) else 400, sentence(error)) from None
+        return JSONResponse(job.status(job_queue().position(job)), 202)
 
     @app.get("/api/jobs/{identity}")
     def state(identity: str) -> dict[str, Any]:
         job = job_of(identity)
-        return job.told(workshop().position(job))
+        return job.status(job_queue().position(job))
 
     @app.delete("/api/jobs/{identity}")
     def drop(identity: str) -> None:
-        workshop().forget(identity)
+        job_queue().forget(identity)
 
     @app.get("/api/jobs/{identity}/before")
     def before(identity: str) -> FileResponse:

@@ -37,8 +37,9 @@ class SuperResolution(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the generator."""
-        from sr_pipeline.serving.folding import read_folded
-        from sr_pipeline.serving.upscaler import Upscaler, choose_engine
+        from sr_pipeline.inference.engines import choose_engine
+        from sr_pipeline.inference.folding import read_folded
+        from sr_pipeline.inference.upscaler import Upscaler
 
         self._enlarge = Upscaler(choose_engine(read_folded(context.artifacts["generator"])))
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
 from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
 
 MAX_PIXELS = 1_000_000
 """Largest picture that is taken: MLflow ends a request after 60 seconds, in which two cores do some twice that."""

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.storage import written_whole
+from sr_pipeline.storage import atomic_write
 
 
 def extract(archive: Path, wanted: Mapping[str, Path]) -> set[str]:
@@ -46,7 +46,7 @@ def extract(archive: Path, wanted: Mapping[str, Path]) -> set[str]:
             _check_space(archive, [(member.file_size, target) for member, target in chosen])
             for member, target in tqdm(chosen, desc=f"unpacking {archive.name}", unit="file", disable=None):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with source.open(member) as packed, written_whole(target) as partial, partial.open("wb") as file:
+                with source.open(member) as packed, atomic_write(target) as partial, partial.open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{archive} is a broken zip archive ({error}); delete it and run again") from error

@@ -11,7 +11,7 @@ from typing import Any
 from upath import UPath
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import CocoParameters, CocoSplit
+from sr_pipeline.sources.parameters import CocoParameters, CocoSplit
 from sr_pipeline.sources.photograph import Photograph, Selection
 
 _IMAGE_FIELDS: dict[str, type] = {"id": int, "file_name": str, "width": int, "height": int}

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import ArchiveParameters, CocoParameters, CocoSplit, DownloadParameters
 from sr_pipeline.sources.archive import extract
 from sr_pipeline.sources.download import Download, Downloader, Patience
+from sr_pipeline.sources.parameters import ArchiveParameters, CocoParameters, CocoSplit, DownloadParameters
 from sr_pipeline.sources.photograph import Photograph
 from sr_pipeline.storage import UPath, is_local, local_path
 

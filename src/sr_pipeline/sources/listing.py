@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sr_pipeline.parameters import IngestParameters
 from sr_pipeline.sources.coco import check_split, read_coco
 from sr_pipeline.sources.fetch import check_fetch, fetch_annotations, fetch_images
 from sr_pipeline.sources.folder import check_folder, read_folder
+from sr_pipeline.sources.parameters import IngestParameters
 from sr_pipeline.sources.photograph import Photograph, Selection
 from sr_pipeline.sources.sample import write_sample
 

@@ -15,8 +15,8 @@ from PIL import Image
 from upath import UPath
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.parameters import CocoParameters, CocoSplit
-from sr_pipeline.storage import local_path, write_text, written_whole
+from sr_pipeline.sources.parameters import CocoParameters, CocoSplit
+from sr_pipeline.storage import atomic_write, local_path, write_text
 
 
 class _Box(NamedTuple):
@@ -77,7 +77,7 @@ def write_sample(folder: Path) -> CocoParameters:
         paths.annotations.parent.mkdir(parents=True, exist_ok=True)
         members = [(number, p) for number, p in enumerate(_PHOTOGRAPHS, start=1) if p.split == split]
         for _, photograph in members:
-            with written_whole(paths.images / photograph.file) as partial:
+            with atomic_write(paths.images / photograph.file) as partial:
                 shutil.copyfile(_find(photograph), partial)
         write_text(paths.annotations, json.dumps(_annotations(members, local_path(paths.images)), indent=1) + "\n")
     return coco

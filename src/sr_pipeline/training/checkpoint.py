@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.storage import PARTIAL, written_whole
+from sr_pipeline.storage import PARTIAL, atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Checkpoints:
             content |= {f"{name}/{i}": array for i, array in enumerate(arrays)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with written_whole(self._path(checkpoint.step)) as partial, partial.open("wb") as file:
+            with atomic_write(self._path(checkpoint.step)) as partial, partial.open("wb") as file:
                 np.savez(file, allow_pickle=False, **content)
             for path in self._all()[self._keep :]:
                 path.unlink()

@@ -46,7 +46,7 @@ class Devices(NamedTuple):
 
         return step
 
-    def share(self, batch: NDArray[Any]) -> Any:
+    def split(self, batch: NDArray[Any]) -> Any:
         """Give each device its part of a batch; of several machines each takes what its own devices need."""
         if self.replicas == 1:
             return batch

@@ -8,8 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sr_pipeline import networks
-from sr_pipeline import training as training_package
+from sr_pipeline.code_identity import code_sha256
 from sr_pipeline.packaged import LPIPS_ALEX, VGG19, generator_file, packaged_weights
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
@@ -86,9 +85,7 @@ def _file_digest(path: str | Path) -> str:
 
 def _code_digest() -> str:
     digest = hashlib.sha256()
-    for package in (networks, training_package):
-        for file in sorted(Path(package.__path__[0]).glob("*.py")):
-            digest.update(file.read_bytes())
+    digest.update(code_sha256("sr_pipeline.training.trainer").encode())
     for name in ("grain", "keras", "numpy", "tensorflow"):
         digest.update(f"{name} {metadata.version(name)}".encode())
     return digest.hexdigest()

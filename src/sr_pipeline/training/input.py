@@ -6,8 +6,8 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
+from sr_pipeline.crops.shards import CropShards
 from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.shards import CropShards
 
 
 class CropPair(NamedTuple):

@@ -61,7 +61,7 @@ def _detail(luma: tf.Tensor) -> tf.Tensor:
 
 
 def total(losses: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Sum of scalars in their order, always; that of ``tf.add_n`` may change: see ``training_layers.fork``."""
+    """Sum of scalars in their order, always, unlike ``tf.add_n``: see ``training_layers.deterministic_split``."""
     return tf.reduce_sum(tf.stack(losses))
 
 

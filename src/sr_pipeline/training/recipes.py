@@ -159,7 +159,7 @@ class Recipe(Parameters):
     pretraining: PretrainingParameters | None = Field(None, description="none: adversarial from scratch")
     growth: GrowthParameters | None = Field(None, description="none: the full resolution from the start")
     adversarial: AdversarialParameters = AdversarialParameters()
-    average_decay: float = Field(
+    ema_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
@@ -192,7 +192,7 @@ class Recipe(Parameters):
         if self.growth and self.adversarial.shift:
             raise ValueError("growing networks judge whole crops: set adversarial.shift to 0")
         if self.growth and self.generator.upsampling == "direct":
-            raise ValueError("growth is by doublings: set generator.upsampling to nearest or subpixel")
+            raise ValueError("growth is by upsampling blocks: set generator.upsampling to nearest or subpixel")
         if self.growth and self.growth.fade_steps > self.adversarial.steps:
             raise ValueError("growth.fade_steps must not exceed adversarial.steps, or fading in never ends")
         return self

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.networks.training_layers import fork
+from sr_pipeline.networks.training_layers import deterministic_split
 from sr_pipeline.training.objectives import (
     critic_loss,
     discriminator_loss,
@@ -29,22 +29,22 @@ NetworkCall = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass
-class Player:
+class TrainableNetwork:
     """A network that learns.
 
     Attributes:
         call: the network in training, given images and the number of updates so far.
         models: the models whose variables learn.
         optimizer: of those variables.
-        average: a twin of the first model that holds the moving average of its weights.
-        average_decay: of that average.
+        ema: a twin of the first model that holds the moving average of its weights.
+        ema_decay: of that moving average.
     """
 
     call: NetworkCall
     models: list[keras.Model]
     optimizer: keras.optimizers.Optimizer
-    average: keras.Model | None = None
-    average_decay: float = 0.0
+    ema: keras.Model | None = None
+    ema_decay: float = 0.0
     variables: list[Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,10 +74,10 @@ class Player:
         if self._scales:
             norm /= tf.convert_to_tensor(self.optimizer.dynamic_scale)
         # Keras adds up the gradients of all devices (again).
-        shares = [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
-        self.optimizer.apply(shares, self.variables)
-        if self.average is not None:
-            _move_average(self.average, self.models[0], self.average_decay, self.iterations)
+        parts = [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+        self.optimizer.apply(parts, self.variables)
+        if self.ema is not None:
+            _move_ema(self.ema, self.models[0], self.ema_decay, self.iterations)
         return norm
 
     @property
@@ -85,12 +85,12 @@ class Player:
         return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def pretraining_update(generator: Player) -> Update:
+def pretraining_update(generator: TrainableNetwork) -> Update:
     """Update the generator on mean squared error; takes uint8 batches (hr, lr)."""
 
     def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
         with tf.GradientTape() as tape:
-            loss = pixel_loss(signed(hr), generator.call(unit(lr), generator.iterations))
+            loss = pixel_loss(to_minus_one_one(hr), generator.call(unit(lr), generator.iterations))
             scaled = generator.scaled(loss)
         rate = learning_rate_of(generator)
         return {
@@ -103,7 +103,7 @@ def pretraining_update(generator: Player) -> Update:
 
 
 @dataclass(frozen=True)
-class Contest:
+class GanStep:
     """What a generator and a discriminator compete in.
 
     Attributes:
@@ -115,51 +115,51 @@ class Contest:
         seed: of the mixtures of the gradient penalty.
     """
 
-    generator: Player
-    discriminator: Player
+    generator: TrainableNetwork
+    discriminator: TrainableNetwork
     features: FeatureExtractor
     prepare: NetworkCall
     parameters: AdversarialParameters
     seed: int
 
 
-def adversarial_update(contest: Contest) -> Update:
+def adversarial_update(gan: GanStep) -> Update:
     """Update generator and discriminator at once; takes uint8 batches (hr, lr).
 
     Both losses come from the same forward passes. Each gradient is taken with respect to its own
     network's variables only, so neither update reaches into the other network or into VGG.
     """
-    generator, discriminator, parameters = contest.generator, contest.discriminator, contest.parameters
+    generator, discriminator, parameters = gan.generator, gan.discriminator, gan.parameters
 
     def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
         count = generator.iterations
-        whole_target = contest.prepare(signed(hr), count)
-        window = window_of(whole_target.shape[1], parameters, contest.seed, count)
+        whole_target = gan.prepare(to_minus_one_one(hr), count)
+        window = window_of(whole_target.shape[1], parameters, gan.seed, count)
         target = window(whole_target)
-        target_features = contest.features(target)
+        target_features = gan.features(target)
         with tf.GradientTape(persistent=True) as tape:
-            whole_sr, pixels_of_sr = fork(generator.call(unit(lr), count))
+            whole_sr, pixels_of_sr = deterministic_split(generator.call(unit(lr), count))
             sr = window(whole_sr)
-            hr_logits, sr_logits = judge(discriminator, target, sr, count, joint=parameters.joint_batch)
+            hr_logits, sr_logits = discriminator_logits(discriminator, target, sr, count, joint=parameters.joint_batch)
             perceptual = perceptual_loss(
-                target_features, contest.features(sr), list(parameters.features.values()), parameters.feature_scale
+                target_features, gan.features(sr), list(parameters.features.values()), parameters.feature_scale
             )
-            deception = _deception(parameters, sr_logits)
+            adversarial_loss = _adversarial_loss(parameters, sr_logits)
             pixels, weighted = _pixel_losses(parameters, whole_target, pixels_of_sr)
-            generator_loss = total([perceptual, parameters.weight * deception, *weighted])
-            judgement, details = _judgement(contest, (target, hr_logits), (sr, sr_logits), count)
+            generator_loss = total([perceptual, parameters.weight * adversarial_loss, *weighted])
+            of_discriminator, details = _discriminator_loss(gan, (target, hr_logits), (sr, sr_logits), count)
             scaled_generator_loss = generator.scaled(generator_loss)
-            scaled_judgement = discriminator.scaled(judgement)
+            scaled_discriminator_loss = discriminator.scaled(of_discriminator)
         rate = learning_rate_of(generator)
         return {
             "perceptual_loss": perceptual,
             **pixels,
-            "adversarial_loss": deception,
+            "adversarial_loss": adversarial_loss,
             "generator_loss": generator_loss,
-            "discriminator_loss": judgement,
+            "discriminator_loss": of_discriminator,
             **details,
             "generator_gradient_norm": generator.learn(tape, scaled_generator_loss),
-            "discriminator_gradient_norm": discriminator.learn(tape, scaled_judgement),
+            "discriminator_gradient_norm": discriminator.learn(tape, scaled_discriminator_loss),
             "learning_rate": rate,
         }
 
@@ -171,7 +171,7 @@ def unit(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(image, tf.float32) / 255.0
 
 
-def signed(image: tf.Tensor) -> tf.Tensor:
+def to_minus_one_one(image: tf.Tensor) -> tf.Tensor:
     """8-bit to [-1, 1], the range of high-resolution images."""
     return tf.cast(image, tf.float32) / 127.5 - 1.0
 
@@ -181,9 +181,9 @@ def trainable_variables(models: list[keras.Model]) -> list[Any]:
     return list({id(v): v for model in models for v in model.trainable_variables}.values())
 
 
-def learning_rate_of(player: Player) -> tf.Tensor:
+def learning_rate_of(network: TrainableNetwork) -> tf.Tensor:
     """The learning rate of the next update."""
-    return tf.convert_to_tensor(player.optimizer.learning_rate)
+    return tf.convert_to_tensor(network.optimizer.learning_rate)
 
 
 def build_optimizer(
@@ -211,8 +211,8 @@ def learning_rate_schedule(
     return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
 
 
-def judge(
-    discriminator: Player, hr: tf.Tensor, sr: tf.Tensor, count: tf.Tensor, *, joint: bool
+def discriminator_logits(
+    discriminator: TrainableNetwork, hr: tf.Tensor, sr: tf.Tensor, count: tf.Tensor, *, joint: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The discriminator's logits (n, 1) of photographs and of as many generated images; ``joint``: in one batch."""
     if joint:
@@ -246,32 +246,32 @@ def _pixel_losses(parameters: AdversarialParameters, hr: tf.Tensor, sr: tf.Tenso
     return losses, weighted
 
 
-def _deception(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
+def _adversarial_loss(parameters: AdversarialParameters, sr_logits: tf.Tensor) -> tf.Tensor:
     """The generator's adversarial loss."""
     if parameters.objective == "wasserstein":
         return generator_wasserstein_loss(sr_logits)
     return generator_adversarial_loss(sr_logits)
 
 
-def _judgement(
-    contest: Contest, hr: tuple[tf.Tensor, tf.Tensor], sr: tuple[tf.Tensor, tf.Tensor], count: tf.Tensor
+def _discriminator_loss(
+    gan: GanStep, hr: tuple[tf.Tensor, tf.Tensor], sr: tuple[tf.Tensor, tf.Tensor], count: tf.Tensor
 ) -> tuple[tf.Tensor, Losses]:
     """The discriminator's loss, and what else there is to report of it; ``hr`` and ``sr`` are (images, logits)."""
     hr_mean, sr_mean = tf.reduce_mean(hr[1]), tf.reduce_mean(sr[1])
-    if contest.parameters.objective == "logistic":
+    if gan.parameters.objective == "logistic":
         probabilities = {
             "discriminator_hr": tf.reduce_mean(tf.sigmoid(hr[1])),
             "discriminator_sr": tf.reduce_mean(tf.sigmoid(sr[1])),
         }
         return discriminator_loss(hr[1], sr[1]), probabilities
     penalty = gradient_penalty(
-        lambda images: contest.discriminator.call(images, count),
+        lambda images: gan.discriminator.call(images, count),
         hr[0],
         sr[0],
-        _mixtures(tf.shape(hr[0])[0], contest.seed, count),
+        _mixtures(tf.shape(hr[0])[0], gan.seed, count),
     )
     details = {"critic_hr": hr_mean, "critic_sr": sr_mean, "gradient_penalty": penalty}
-    return critic_loss(hr[1], sr[1]) + contest.parameters.gradient_penalty * penalty, details
+    return critic_loss(hr[1], sr[1]) + gan.parameters.gradient_penalty * penalty, details
 
 
 def _mixtures(size: tf.Tensor, seed: int, count: tf.Tensor) -> tf.Tensor:
@@ -287,12 +287,12 @@ def _key(seed: int, count: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(seed, tf.int32), tf.cast(count, tf.int32)])
 
 
-def _move_average(average: keras.Model, model: keras.Model, decay: float, count: tf.Tensor) -> None:
-    """Average = d·average + (1 − d)·weights, with d = min(decay, (1 + t) / (10 + t)) after t updates.
+def _move_ema(ema: keras.Model, model: keras.Model, decay: float, count: tf.Tensor) -> None:
+    """The update ema = d·ema + (1 − d)·weights, with d = min(decay, (1 + t) / (10 + t)) after t updates.
 
     The smaller d of the beginning, as in TensorFlow's ExponentialMovingAverage, lets go of the initial weights.
     """
     updates = tf.cast(count, tf.float32)
-    share = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
-    for mean, value in zip(average.weights, model.weights, strict=True):
-        mean.assign(mean + share * (tf.convert_to_tensor(value) - mean))
+    alpha = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    for mean, value in zip(ema.weights, model.weights, strict=True):
+        mean.assign(mean + alpha * (tf.convert_to_tensor(value) - mean))

@@ -17,22 +17,22 @@ from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sr_pipeline.crops.shards import CropShards
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.discriminator import build_discriminator
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.generator import build_generator
+from sr_pipeline.networks.precision import dtype_policy
 from sr_pipeline.networks.progressive import Growth, enlarge_twice, halve
-from sr_pipeline.shards import CropShards
 from sr_pipeline.training.checkpoint import Checkpoint, Checkpoints
 from sr_pipeline.training.devices import Devices, open_devices
 from sr_pipeline.training.input import CropPair, training_batches
-from sr_pipeline.training.precision import dtype_policy
 from sr_pipeline.training.recipes import AdamParameters, LearningRate, Recipe, TrainParameters
 from sr_pipeline.training.steps import (
-    Contest,
+    GanStep,
     Losses,
     NetworkCall,
-    Player,
+    TrainableNetwork,
     Update,
     adversarial_update,
     build_optimizer,
@@ -140,9 +140,9 @@ class Trainer:
                 if recipe.growth
                 else None
             )
-            self.average = (
+            self.ema = (
                 build_generator(recipe.generator, dtype=policy, seed=seed, for_training=True)
-                if recipe.average_decay
+                if recipe.ema_decay
                 else None
             )
 
@@ -152,14 +152,14 @@ class Trainer:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         if self.growth:
             networks |= {"to_rgb": self.growth.to_rgb, "from_rgb": self.growth.from_rgb}
-        if self.average:
-            networks["average"] = self.average
+        if self.ema:
+            networks["ema"] = self.ema
         return networks
 
     @property
     def resulting_generator(self) -> keras.Model:
-        """The generator to measure and keep: the averaged one, if there is one."""
-        return self.average or self.generator
+        """The generator to measure and keep: the moving average, if there is one."""
+        return self.ema or self.generator
 
     def train(
         self,
@@ -205,8 +205,8 @@ class Trainer:
                 step = phase.build_step()
                 if restored and restored.phase == phase.name and restored.step > first:
                     _restore_optimizers(step, restored)
-                elif self.average:
-                    self.average.set_weights(self.generator.get_weights())
+                elif self.ema:
+                    self.ema.set_weights(self.generator.get_weights())
                 loop.run(phase, step, batches, last)
             if phase.generator and phase.generator not in loop.generators:
                 weights = self.resulting_generator.get_weights()
@@ -218,12 +218,12 @@ class Trainer:
 
     def _interpolated(self, weights: list[NDArray[Any]], kept: dict[str, keras.Model]) -> list[NDArray[Any]]:
         """Between the pretrained weights and those of the adversarial phase: Wang et al. 2018, section 3.4."""
-        share = self.recipe.adversarial.interpolation
-        if share == 1:
+        alpha = self.recipe.adversarial.interpolation
+        if alpha == 1:
             return weights
         pretrained = kept["srresnet"].get_weights()
         model = build_generator(self.recipe.generator, seed=self.seed, for_training=True)
-        model.set_weights([(1 - share) * start + share * end for start, end in zip(pretrained, weights, strict=True)])
+        model.set_weights([(1 - alpha) * start + alpha * end for start, end in zip(pretrained, weights, strict=True)])
         for weight in model.weights:
             if weight.constraint:  # which those of the pretraining may not meet
                 weight.assign(weight.constraint(weight))
@@ -249,7 +249,7 @@ class Trainer:
                 f"{file} is no generator of this recipe's network ({reason}); set recipes.<name>.generator to the one "
                 "it was trained with, or name another file in recipes.<name>.pretraining"
             ) from error
-        for network in filter(None, (self.generator, self.average)):
+        for network in filter(None, (self.generator, self.ema)):
             network.set_weights(started.get_weights())
 
     def phases(self) -> list[Phase]:
@@ -270,18 +270,18 @@ class Trainer:
     def pretraining_step(self, steps: int, learning_rate: LearningRate) -> TrainingStep:
         """One update of the generator on mean squared error; takes uint8 batches (hr, lr)."""
         optimizer = self._optimizer(learning_rate, steps, AdamParameters())
-        player = self._generator_player(lambda lr, count: self.generator(lr, training=True), optimizer)
-        return self._step(pretraining_update(player), {"generator_optimizer": optimizer})
+        network = self._trainable_generator(lambda lr, count: self.generator(lr, training=True), optimizer)
+        return self._step(pretraining_update(network), {"generator_optimizer": optimizer})
 
     def adversarial_step(self, steps: int, learning_rate: LearningRate) -> TrainingStep:
         """One simultaneous update of generator and discriminator; takes uint8 batches (hr, lr)."""
         if self.recipe.growth and self.growth:
             return self._faded_step(self.growth, self.recipe.growth.fade_steps, steps, learning_rate)
-        return self._contest_step(
-            self._generator_player(
+        return self._gan_step(
+            self._trainable_generator(
                 lambda lr, count: self.generator(lr, training=True), self._adversarial_optimizer(steps, learning_rate)
             ),
-            Player(
+            TrainableNetwork(
                 lambda images, count: self.discriminator(images, training=True),
                 [self.discriminator],
                 self._adversarial_optimizer(steps, learning_rate),
@@ -295,15 +295,15 @@ class Trainer:
         assert growth is not None
         assert parameters is not None
         rate = self.recipe.adversarial.learning_rate.model_copy(update={"decay": "constant"})
-        return self._contest_step(
-            Player(
+        return self._gan_step(
+            TrainableNetwork(
                 lambda lr, count: growth.generate_half(lr),
                 [growth.half_generator],
                 self._adversarial_optimizer(parameters.steps, rate),
             ),
-            Player(
-                lambda images, count: growth.judge_half(images),
-                [growth.from_rgb, growth.judge],
+            TrainableNetwork(
+                lambda images, count: growth.half_logits(images),
+                [growth.from_rgb, growth.later_layers],
                 self._adversarial_optimizer(parameters.steps, rate),
             ),
             lambda target, count: halve(target),
@@ -316,34 +316,38 @@ class Trainer:
         return model
 
     def _faded_step(self, growth: Growth, fade_steps: int, steps: int, learning_rate: LearningRate) -> TrainingStep:
-        def share(count: tf.Tensor) -> tf.Tensor:
+        def alpha(count: tf.Tensor) -> tf.Tensor:
             return tf.minimum(tf.cast(count, tf.float32) / fade_steps, 1.0)
 
         def prepare(target: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
             """Photographs lose what the generator cannot make yet (Karras et al. 2018, figure 2)."""
-            return share(count) * target + (1.0 - share(count)) * enlarge_twice(halve(target))
+            return alpha(count) * target + (1.0 - alpha(count)) * enlarge_twice(halve(target))
 
-        return self._contest_step(
-            self._generator_player(
-                lambda lr, count: growth.generate_faded(lr, share(count)),
+        return self._gan_step(
+            self._trainable_generator(
+                lambda lr, count: growth.generate_faded(lr, alpha(count)),
                 self._adversarial_optimizer(steps, learning_rate),
                 growth.to_rgb,
             ),
-            Player(
-                lambda images, count: growth.judge_faded(images, share(count)),
+            TrainableNetwork(
+                lambda images, count: growth.faded_logits(images, alpha(count)),
                 [self.discriminator, growth.from_rgb],
                 self._adversarial_optimizer(steps, learning_rate),
             ),
             prepare,
         )
 
-    def _contest_step(self, generator: Player, discriminator: Player, prepare: NetworkCall) -> TrainingStep:
-        contest = Contest(generator, discriminator, self.features, prepare, self.recipe.adversarial, self.seed)
+    def _gan_step(
+        self, generator: TrainableNetwork, discriminator: TrainableNetwork, prepare: NetworkCall
+    ) -> TrainingStep:
+        gan_step = GanStep(generator, discriminator, self.features, prepare, self.recipe.adversarial, self.seed)
         optimizers = {"generator_optimizer": generator.optimizer, "discriminator_optimizer": discriminator.optimizer}
-        return self._step(adversarial_update(contest), optimizers)
+        return self._step(adversarial_update(gan_step), optimizers)
 
-    def _generator_player(self, call: NetworkCall, optimizer: keras.optimizers.Optimizer, *more: keras.Model) -> Player:
-        return Player(call, [self.generator, *more], optimizer, self.average, self.recipe.average_decay)
+    def _trainable_generator(
+        self, call: NetworkCall, optimizer: keras.optimizers.Optimizer, *more: keras.Model
+    ) -> TrainableNetwork:
+        return TrainableNetwork(call, [self.generator, *more], optimizer, self.ema, self.recipe.ema_decay)
 
     def _adversarial_optimizer(self, steps: int, learning_rate: LearningRate) -> keras.optimizers.Optimizer:
         return self._optimizer(learning_rate, steps, self.recipe.adversarial.adam)
@@ -355,7 +359,7 @@ class Trainer:
         compiled = self.devices.step_function(update)
         if self.devices.replicas == 1:
             return TrainingStep(compiled, optimizers)
-        return TrainingStep(lambda hr, lr: compiled(self.devices.share(hr), self.devices.share(lr)), optimizers)
+        return TrainingStep(lambda hr, lr: compiled(self.devices.split(hr), self.devices.split(lr)), optimizers)
 
     def _enlarge(self, lr: tf.Tensor) -> tf.Tensor:
         return self.resulting_generator(lr, training=False)
@@ -396,7 +400,7 @@ class _Stopwatch:
             self._steps += 1
 
     def read(self, batch_size: int) -> dict[str, float]:
-        """Seconds a step, images a second, and the share of time spent waiting for input."""
+        """Seconds a step, images a second, and the alpha of time spent waiting for input."""
         elapsed = time.perf_counter() - self._started
         return {
             "step_seconds": elapsed / self._steps,
@@ -482,9 +486,9 @@ class _Loop:
 
     def _keep_if_best(self, phase: Phase, measured: dict[str, float]) -> None:
         """Keep the generator's weights if none of this phase measured better before."""
-        name, merit = self.validation.criterion
+        name, score = self.validation.criterion
         earlier = [row[name] for row in self.history if row["phase"] == phase.name and name in row]
-        if phase.generator == "srgan" and all(merit(measured[name]) > merit(value) for value in earlier):
+        if phase.generator == "srgan" and all(score(measured[name]) > score(value) for value in earlier):
             self.best = self.trainer.resulting_generator.get_weights()
 
     def _warn_of_a_discriminator_that_has_won(self, losses: dict[str, float]) -> None:

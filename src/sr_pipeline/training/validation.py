@@ -8,9 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sr_pipeline.imaging.metrics import luma, psnr
-from sr_pipeline.imaging.ranges import to_signed, to_uint8
+from sr_pipeline.imaging.ranges import to_minus_one_one, to_uint8
 from sr_pipeline.imaging.resample import enlarge
-from sr_pipeline.imaging.sheets import crop_grid, low_resolution_panel, spread
+from sr_pipeline.imaging.sheets import crop_grid, evenly_spaced, low_resolution_panel
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.lpips import Lpips
 from sr_pipeline.networks.parameters import SCALE
@@ -51,8 +51,10 @@ class Validation:
         metrics = {PSNR: float(np.mean(values))}
         if self.lpips:
             hr = np.stack([pair.hr for pair in self.pairs])
-            metrics[LPIPS] = float(np.mean(self.lpips(to_signed(hr), to_signed(np.stack(images))).numpy()))
-        shown = spread(len(self.pairs), _SHOWN)
+            metrics[LPIPS] = float(
+                np.mean(self.lpips(to_minus_one_one(hr), to_minus_one_one(np.stack(images))).numpy())
+            )
+        shown = evenly_spaced(len(self.pairs), _SHOWN)
         return metrics, picture_of([self.pairs[i] for i in shown], {"SR": [images[i] for i in shown]})
 
 

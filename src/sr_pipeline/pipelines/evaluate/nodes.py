@@ -47,7 +47,7 @@ def choose_generators(
     if parameters.model is None:
         chosen = {method: generators[method] for method in NETWORKS if method in generators}
         return chosen, describe_model("present training", chosen, mlflow_run)
-    from sr_pipeline.registry import load_registered_generator, registered_model_facts
+    from sr_pipeline.tracking.registry import load_registered_generator, registered_model_facts
 
     if parameters.model.startswith("models:/"):
         chosen = {"srgan": load_registered_generator(parameters.model)}

@@ -13,11 +13,11 @@ import pandas as pd
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.decode import UnusablePictureError, decode_rgb
-from sr_pipeline.imaging.sheets import Thumbnail, contact_sheet
-from sr_pipeline.parameters import IngestParameters
-from sr_pipeline.shards import cpu_count
+from sr_pipeline.pictures.contact_sheet import Thumbnail, contact_sheet
+from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.processor import usable_cores
 from sr_pipeline.sources.listing import list_source
+from sr_pipeline.sources.parameters import IngestParameters
 from sr_pipeline.sources.photograph import Photograph
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def _inspect_all(photographs: list[Photograph], parameters: IngestParameters) ->
 
     with (
         warnings.catch_warnings(),
-        ThreadPoolExecutor(parameters.workers or cpu_count()) as pool,
+        ThreadPoolExecutor(parameters.workers or usable_cores()) as pool,
         tqdm(total=len(photographs), desc="photographs", unit="file", disable=None) as bar,
     ):
         warnings.filterwarnings("ignore", module="PIL")  # the manifest says what is wrong with which file

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from sr_pipeline.imaging.crops import shard_of
+from sr_pipeline.crops.layout import CropLayout, shard_of
+from sr_pipeline.crops.parameters import MaterializeParameters
+from sr_pipeline.crops.shards import ShardPlan, SourceImage
+from sr_pipeline.crops.writing import CropPlan, WorkerConfig
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.parameters import MaterializeParameters
-from sr_pipeline.shards import CropLayout, CropPlan, ShardPlan, SourceImage, Workforce
 from sr_pipeline.storage import locate
 
 
@@ -28,4 +29,4 @@ def _plan_split(usable: pd.DataFrame, split: str, layout: CropLayout, parameters
         for number, images in enumerate(members)
         if images
     )
-    return CropPlan(split, shards, layout, Workforce(parameters.workers, parameters.scheduler))
+    return CropPlan(split, shards, layout, WorkerConfig(parameters.workers, parameters.scheduler))

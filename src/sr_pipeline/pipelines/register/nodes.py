@@ -14,13 +14,14 @@ from PIL import Image
 import sr_pipeline
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.describe import weights_sha256
-from sr_pipeline.imaging.decode import read_rgb
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import RegisterParameters
-from sr_pipeline.registry import ARTIFACT, give_alias, judge, merit_of
-from sr_pipeline.serving import model_card
-from sr_pipeline.tracking import TRAINING_ID, flatten, log_final_metrics
+from sr_pipeline.pictures.decode import read_rgb
+from sr_pipeline.tracking import model_card
+from sr_pipeline.tracking.messages import flatten, log_final_metrics
+from sr_pipeline.tracking.registry import ARTIFACT, choose_alias, give_alias, score_of
+from sr_pipeline.tracking.run import TRAINING_ID
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,16 @@ def register_generator(
             "run kedro run --pipelines=evaluate,register"
         )
     flat = flatten(metrics, separator="/")
-    merit = merit_of(parameters.metric, flat, evaluation)
+    score = score_of(parameters.metric, flat, evaluation)
     info = _log_model(generators["srgan"], images, parameters.model_name)
     log_final_metrics(metrics, evaluation, info.model_id)
     client, version = mlflow.MlflowClient(), str(info.registered_model_version)
-    for key, tag in {**merit.tags(), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
+    for key, tag in {**score.tags(), TRAINING_ID: mlflow_run[TRAINING_ID]}.items():
         client.set_model_version_tag(parameters.model_name, version, key, tag)
     run = mlflow.get_run(info.run_id)
     card = model_card.write(run.data.tags, metrics, evaluation)
     client.update_model_version(parameters.model_name, version, card)
-    alias, reason = judge(client, parameters.model_name, merit)
+    alias, reason = choose_alias(client, parameters.model_name, score)
     give_alias(client, parameters.model_name, version, alias, reason)
     log.info("registered %s version %s as %s: %s", parameters.model_name, version, alias, reason)
 

@@ -7,19 +7,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 from PIL import Image
 
-from sr_pipeline.imaging.sheets import spread
+from sr_pipeline.crops.shards import CropShards
+from sr_pipeline.imaging.sheets import evenly_spaced
+from sr_pipeline.installation import TRAINING, require
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 from sr_pipeline.networks.start import start_tensorflow
-from sr_pipeline.shards import CropShards
-from sr_pipeline.systems import TRAINING, require
-from sr_pipeline.tracking import (
-    DataSet,
-    log_data_sets,
-    log_training_progress,
-    mark_finished,
-    mark_unfinished,
-    tag_run,
-)
+from sr_pipeline.tracking.messages import DataSet, log_data_sets, log_training_progress, tag_run
+from sr_pipeline.tracking.run import mark_finished, mark_unfinished
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
@@ -62,11 +56,11 @@ def train_generators(
     start_tensorflow()  # here, when something is really trained
     from sr_pipeline.networks.features import FeatureExtractor
     from sr_pipeline.networks.lpips import Lpips
+    from sr_pipeline.networks.precision import dtype_policy, resolve_precision
     from sr_pipeline.training.checkpoint import Checkpoints
     from sr_pipeline.training.devices import open_devices
     from sr_pipeline.training.identity import TrainingInputs, checkpoint_id, training_id
     from sr_pipeline.training.input import CropPair
-    from sr_pipeline.training.precision import dtype_policy, resolve_precision
     from sr_pipeline.training.trainer import Trainer
     from sr_pipeline.training.validation import Validation, picture_of, super_resolve_crops
 
@@ -103,7 +97,7 @@ def train_generators(
             DataSet("crops val", crops_val.sha256, "data/05_model_input/crops/val", "validation"),
         ]
     )
-    pairs = [CropPair(*crops_val[i]) for i in spread(len(crops_val), parameters.validation_crops)]
+    pairs = [CropPair(*crops_val[i]) for i in evenly_spaced(len(crops_val), parameters.validation_crops)]
     validation = Validation(pairs, Lpips(lpips.weights) if lpips.weights else None)
     log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
     trainer = Trainer(
@@ -113,7 +107,7 @@ def train_generators(
     result = trainer.train(crops_train, validation, parameters, log_training_progress, checkpoints)
     mark_finished()
 
-    shown = [pairs[i] for i in spread(len(pairs), 4)]
+    shown = [pairs[i] for i in evenly_spaced(len(pairs), 4)]
     samples = picture_of(shown, {name: super_resolve_crops(model, shown) for name, model in result.generators.items()})
     history = pd.DataFrame(result.history)
     run = {"training_id": identity, "training": inputs.content()}

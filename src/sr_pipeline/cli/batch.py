@@ -1,0 +1,103 @@
+"""Many pictures, one after the other: progress, and what became of each."""
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from PIL import Image
+from tqdm import tqdm
+
+from sr_pipeline.cli.file_plan import Job
+from sr_pipeline.errors import UserError
+from sr_pipeline.inference.enlargement import Enlarged, Options, Upscale, enlarge_file
+
+
+class Batch(NamedTuple):
+    """Pictures to enlarge.
+
+    Attributes:
+        jobs: which.
+        options: how.
+        as_json: tell what became of them as JSON on standard output instead of a line each.
+    """
+
+    jobs: list[Job]
+    options: Options
+    as_json: bool
+
+
+def enlarge_all(batch: Batch, open_model: Callable[[], Upscale]) -> bool:
+    """Enlarge what can be; returns whether that was everything.
+
+    Args:
+        batch: the pictures.
+        open_model: opens the generator; called only if there is something to do.
+
+    Raises:
+        UserError: if the model cannot be opened.
+    """
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged files; the error says it
+    results = []
+    sizes = {job: _pixels(job.source) for job in batch.jobs if job.problem is None}
+    upscale = open_model() if sizes else None
+    bar = tqdm(total=sum(sizes.values()) / 1e6, unit="MP", file=sys.stderr, disable=None, leave=False, smoothing=0.1)
+    bar.bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed} so far, {remaining} to go"
+    with bar:
+        done = 0.0
+        for number, job in enumerate(batch.jobs, 1):
+            bar.set_description_str(f"[{number}/{len(batch.jobs)}] {job.source.name}", refresh=True)
+            results.append(_result(job, upscale, batch.options, _Advance(bar, done, sizes.get(job, 0) / 1e6)))
+            done += sizes.get(job, 0) / 1e6
+            bar.update(done - bar.n)
+            if not batch.as_json:
+                _tell(results[-1])
+    if batch.as_json:
+        click.echo(json.dumps(results, indent=2))
+    return all("error" not in result for result in results)
+
+
+class _Advance:
+    """Moves the bar on within a picture."""
+
+    def __init__(self, bar: Any, start: float, size: float) -> None:
+        self._bar, self._start, self._size = bar, start, size
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bar.update(self._start + self._size * done / total - self._bar.n)
+
+
+def _result(job: Job, upscale: Upscale | None, options: Options, progress: _Advance) -> dict[str, Any]:
+    """What became of a picture, as plain values."""
+    result: dict[str, Any] = {"input": str(job.source)}
+    try:
+        if job.problem is not None or job.target is None or upscale is None:
+            raise UserError(job.problem or "is not enlarged")
+        started = time.perf_counter()
+        done: Enlarged = enlarge_file(job.source, job.target, upscale, options, progress)
+        seconds = round(time.perf_counter() - started, 3)
+        return result | {"output": str(job.target), "width": done.size[0], "height": done.size[1], "seconds": seconds}
+    except UserError as error:
+        return result | {"error": " ".join(str(error).split())}
+
+
+def _tell(result: dict[str, Any]) -> None:
+    with tqdm.external_write_mode(file=sys.stderr):
+        if "error" in result:
+            click.echo(f"Error: {result['input']} {result['error']}", err=True)
+        else:
+            size = f"{result['width']}x{result['height']}"
+            click.echo(f"{result['input']} -> {result['output']} ({size}, {result['seconds']:.1f} s)")
+
+
+def _pixels(path: Path) -> int:
+    """Of a picture, by the head of its file; 0 if it is none."""
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height
+    except Exception:  # what Pillow's readers raise has no common class; reading it will tell
+        return 0

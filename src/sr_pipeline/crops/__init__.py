@@ -1,0 +1,1 @@
+"""Training crops: which ones, their files, and how these are written."""

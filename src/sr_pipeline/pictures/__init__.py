@@ -1,0 +1,1 @@
+"""People's picture files: reading, writing and metadata; the one way in and out."""

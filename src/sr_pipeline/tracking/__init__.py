@@ -1,0 +1,1 @@
+"""MLflow: its store, runs, what is reported to them, and the model registry."""

@@ -1,0 +1,149 @@
+"""What a run reports on its way to the tracking store, by a thread of its own.
+
+A slow store does not slow the work down, and one that is down does not end it: what could not be sent is kept on disk,
+and sent when the store answers again, if need be at a later start.
+"""
+
+import json
+import logging
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sr_pipeline.storage import write_text
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds that a store which did not answer is left alone."""
+
+
+class RefusedError(Exception):
+    """The store answered, and will never take this; sending it again is of no use."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One thing to send.
+
+    Attributes:
+        run: id of the run it belongs to.
+        kind: what it is, for the one who sends it.
+        content: plain values.
+        file: on disk, sent with it.
+    """
+
+    run: str
+    kind: str
+    content: dict[str, Any]
+    file: str | None = None
+
+
+Send = Callable[[Message], None]
+"""Sends one message.
+
+Raises ``RefusedError`` if the store will not take it, and any other exception if the store does not answer.
+"""
+
+
+class Outbox:
+    """Sends messages in their order; those that cannot be sent wait in a folder.
+
+    Args:
+        send: sends one.
+        folder: where they wait; read again by a later ``Outbox``.
+    """
+
+    def __init__(self, send: Send, folder: Path) -> None:
+        self._send = send
+        self._folder = folder
+        self._queue: queue.Queue[Message | None] = queue.Queue()
+        self._quiet_until = 0.0
+        self._number = time.time_ns()
+        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> None:
+        """Send a message soon; returns at once."""
+        self._queue.put(message)
+
+    def wait(self) -> None:
+        """Wait until everything is sent or kept."""
+        self._queue.join()
+
+    def close(self) -> int:
+        """Send everything, what was kept too if the store answers by now; the number of messages still kept."""
+        self._queue.put(None)
+        self._thread.join()
+        self._quiet_until = 0.0
+        return self.send_kept()
+
+    def send_kept(self) -> int:
+        """Send what an earlier or this process kept; the number of messages still kept."""
+        kept = sorted(self._folder.glob("*.json"))
+        for number, path in enumerate(kept):
+            message = _read(path)
+            if message is not None and not self._delivered(message):
+                return len(kept) - number
+            _forget(path)
+        return 0
+
+    def _work(self) -> None:
+        while (message := self._queue.get()) is not None:
+            waiting = any(self._folder.glob("*.json"))  # the order is kept: nobody overtakes
+            if waiting and time.monotonic() >= self._quiet_until:
+                waiting = self.send_kept() > 0
+            if waiting or not self._delivered(message):
+                self._keep(message)
+            self._queue.task_done()
+        self._queue.task_done()
+
+    def _delivered(self, message: Message) -> bool:
+        if time.monotonic() < self._quiet_until:
+            return False
+        try:
+            self._send(message)
+        except RefusedError as error:
+            log.warning("the tracking store refuses a report (%s), which is left out: %s", message.kind, error)
+        except Exception as error:  # whatever goes wrong on the way, the work must go on
+            self._quiet_until = time.monotonic() + PATIENCE
+            reason = str(error).partition("\n")[0][:300]
+            log.warning(
+                "the tracking store does not answer (%s); the work goes on, and what it reports is kept in %s",
+                reason,
+                self._folder,
+            )
+            return False
+        return True
+
+    def _keep(self, message: Message) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._number += 1
+            path = self._folder / f"{self._number}.json"
+            if message.file is not None:  # it may have changed when it is sent
+                copy = path.with_suffix("") / Path(message.file).name
+                copy.parent.mkdir()
+                shutil.copy(message.file, copy)
+                message = Message(message.run, message.kind, message.content, str(copy))
+            write_text(path, json.dumps(asdict(message)))
+        except OSError as error:
+            log.warning("a report (%s) can neither be sent nor kept: %s", message.kind, error)
+
+
+def _read(path: Path) -> Message | None:
+    try:
+        return Message(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("the kept report %s cannot be read (%s) and is left out", path, error)
+        return None
+
+
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)

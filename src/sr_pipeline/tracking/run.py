@@ -1,0 +1,211 @@
+"""The MLflow run of a `kedro run`: begun or joined, described, and ended with a true status."""
+
+import logging
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from sr_pipeline.parameters import ProjectParameters
+from sr_pipeline.processes import describe_process, is_gone
+from sr_pipeline.processor import processor_kind
+from sr_pipeline.storage import write_text
+from sr_pipeline.tracking import messages
+from sr_pipeline.tracking.messages import flatten
+from sr_pipeline.tracking.store import EXPERIMENT, set_up_store
+
+log = logging.getLogger(__name__)
+
+
+# Identifiers by which later stages find the run of a training, or of the same `dvc repro`.
+TRAINING_ID = "training_id"
+DVC_REPRO = "dvc_repro"
+
+
+DVC_EXPERIMENT = "dvc_experiment"
+"""Tag: the name of the run in ``dvc exp show``."""
+
+
+PROCESS = "process"
+"""Tag: the process that writes a run, by which a later start sees that it was killed."""
+
+
+# Relative to the project folder: the id of the run whose training has begun and not ended.
+_UNFINISHED = Path("data/.scratch/unfinished_run")
+
+
+_MAX_LENGTH = 5000  # of a tag or parameter; MLflow refuses longer ones
+
+
+def begin_run(
+    project: Path, parameters: ProjectParameters, pipeline_names: list[str], training_id: str | None, *, trains: bool
+) -> None:
+    """Start the MLflow run of this ``kedro run``, or join the one it belongs to.
+
+    Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the
+    run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters. A run that
+    ``trains`` joins, under the same condition, the one whose training was interrupted: it will go on with it.
+
+    Runs of killed processes are marked as such, and reports that an earlier process could not send are sent.
+    """
+    mlflow = set_up_store(project)
+    mark_killed_runs(mlflow.MlflowClient())
+    logged = _described(parameters)
+    repro = dvc_process()
+    joined = _interrupted_run(mlflow, logged) if trains and parameters.train.resume else None
+    if joined is None and repro:
+        joined = _run_to_join(mlflow, logged, training_id, repro)
+    if joined:
+        mlflow.start_run(run_id=joined, log_system_metrics=True)
+        run = mlflow.get_run(joined)
+        logged = {name: value for name, value in logged.items() if name not in run.data.params}
+        if "error" in run.data.tags:  # of an earlier attempt
+            mlflow.MlflowClient().delete_tag(joined, "error")
+    else:
+        started_by = "dvc repro" if repro else " ".join(pipeline_names)
+        mlflow.start_run(run_name=f"{parameters.recipe} {started_by}".strip(), log_system_metrics=True)
+    mlflow.log_params(logged)
+    tags = {
+        "recipe": parameters.recipe,
+        "source": parameters.ingest.source,
+        "perceptual_weights": _weights_kind(parameters.perceptual.weights),
+        "processor": processor_kind(),
+        PROCESS: describe_process(),
+        **_git_state(project),
+    }
+    if repro:
+        tags[DVC_REPRO] = repro
+        if "DVC_EXP_NAME" in os.environ:
+            tags[DVC_EXPERIMENT] = os.environ["DVC_EXP_NAME"]
+    mlflow.set_tags(tags)
+    messages.connect(mlflow.active_run().info.run_id)
+
+
+def mark_killed_runs(client: Any) -> None:
+    """Mark runs of this machine that still count as running although their process is gone."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    running = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+    for run in running:
+        if is_gone(run.data.tags.get(PROCESS, "")):
+            client.set_tag(run.info.run_id, "error", "killed without warning; seen at the next start")
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def end_run(status: str, error: BaseException | None = None) -> None:
+    """End the run, if any, as ``FINISHED``, ``FAILED`` or ``KILLED``; an error becomes a tag."""
+    reason = None if error is None else f"{type(error).__name__}: {error}"[:_MAX_LENGTH]
+    kept = messages.disconnect(status, reason)
+    if kept is None:
+        return
+    if kept:
+        log.warning(
+            "%d reports could not be sent to the tracking store; they wait in %s and are sent at the next kedro run",
+            kept,
+            messages.UNSENT,
+        )
+    _end_active_run(status, store_answers=not kept)
+
+
+def _end_active_run(status: str, *, store_answers: bool) -> None:
+    """End what MLflow holds of the run in this process: its thread of system metrics, and the run itself."""
+    import mlflow
+
+    if store_answers:
+        mlflow.end_run(status)
+        return
+    try:
+        mlflow.end_run(status)
+    except Exception:  # the store is down: the message that ends the run was kept
+        log.debug("the tracking store is down", exc_info=True)
+
+
+def mark_unfinished() -> None:
+    """Note that the run trains, for a later start to find if this one is killed."""
+    run = messages.connected_run()
+    if run is not None:
+        _UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
+        write_text(_UNFINISHED, run)
+
+
+def mark_finished() -> None:
+    """Take the note back: the training of the run is done."""
+    if messages.connected_run() is not None:
+        _UNFINISHED.unlink(missing_ok=True)
+
+
+def dvc_process() -> str | None:
+    """Identify the ``dvc repro`` this process is a stage of; None outside DVC.
+
+    Process number and start time together are unique on a machine.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return None
+    import psutil
+
+    for parent in psutil.Process().parents():
+        if any(Path(argument).name.startswith("dvc") for argument in parent.cmdline()[:2]):
+            return f"{parent.pid}@{parent.create_time():.2f}"
+    return None
+
+
+def _described(parameters: ProjectParameters) -> dict[str, str]:
+    """Parameters as the run shows them.
+
+    Those of the recipe are named ``recipe.…`` whichever it is, so that runs of different recipes compare field by
+    field; sources that the run does not use are left out.
+    """
+    content = parameters.model_dump(mode="json", by_alias=True, exclude={"recipes"})
+    content["ingest"] = {
+        name: value
+        for name, value in content["ingest"].items()
+        if not isinstance(value, dict) or name == parameters.ingest.source
+    }
+    flat = flatten(content) | flatten(parameters.chosen_recipe().model_dump(mode="json"), "recipe")
+    return {name: str(value)[:_MAX_LENGTH] for name, value in flat.items()}
+
+
+def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | None, repro: str) -> str | None:
+    """Newest run of this training or of this ``dvc repro`` that no parameter contradicts."""
+    filters = [f"tags.{DVC_REPRO} = '{repro}'"]
+    if training_id:
+        filters.insert(0, f"tags.{TRAINING_ID} = '{training_id}'")
+    for condition in filters:
+        for run in mlflow.search_runs(
+            experiment_names=[EXPERIMENT], filter_string=condition, output_format="list", max_results=1
+        ):
+            if _agrees(run, parameters):
+                return str(run.info.run_id)
+    return None
+
+
+def _agrees(run: Any, parameters: dict[str, str]) -> bool:
+    """Does no logged parameter of ``run`` contradict?"""
+    known = run.data.params
+    return all(known.get(name, value) == value for name, value in parameters.items())
+
+
+def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
+    """The run that was training when it was stopped, if this store knows it and no parameter contradicts."""
+    if not _UNFINISHED.is_file():
+        return None
+    try:
+        run = mlflow.get_run(_UNFINISHED.read_text(encoding="utf-8"))
+    except mlflow.exceptions.MlflowException:
+        return None
+    return str(run.info.run_id) if _agrees(run, parameters) else None
+
+
+def _weights_kind(weights: str) -> str:
+    return weights if weights in ("packaged", "imagenet", "untrained") else f"file {Path(weights).name}"
+
+
+def _git_state(project: Path) -> dict[str, str]:
+    """Commit and whether the working tree differs from it; empty outside git."""
+    try:
+        commit, status = (
+            subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"mlflow.source.git.commit": commit, "git_commit": commit, "git_dirty": str(bool(status)).lower()}

@@ -1,0 +1,80 @@
+"""Which files become which."""
+
+import pytest
+
+from sr_pipeline.cli.file_plan import plan
+from sr_pipeline.errors import UserError
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.PNG", "c.bmp", "notes.txt", "d/e.webp", "d/.hidden/f.png", "d/g/h.gif", "-i.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def planned(*inputs, output=None, format_name=None):
+    from pathlib import Path
+
+    jobs = plan(list(inputs), None if output is None else Path(output), format_name)
+    return [(str(job.source), job.problem or str(job.target)) for job in jobs]
+
+
+def test_results_lie_beside_files(here):
+    assert planned("a.jpg", "b.PNG", "c.bmp", "-i.png") == [
+        ("a.jpg", "a_x4.jpg"),
+        ("b.PNG", "b_x4.PNG"),
+        ("c.bmp", "c_x4.png"),  # BMP is not written
+        ("-i.png", "-i_x4.png"),
+    ]
+    assert planned("a.jpg", format_name="png") == [("a.jpg", "a_x4.png")]
+    assert planned("a.jpg", format_name="jpeg") == [("a.jpg", "a_x4.jpg")]
+
+
+def test_another_folder_or_file(here):
+    assert planned("a.jpg", output="out") == [("a.jpg", "out/a.jpg")]
+    assert planned("a.jpg", output="out/big.png") == [("a.jpg", "out/big.png")]
+    assert planned("a.jpg", output=".") == [("a.jpg", "a_x4.jpg")]  # not onto itself
+
+
+def test_folders_keep_their_shape(here):
+    found = planned("d")
+    assert found == [("d/e.webp", f"{here}/d_x4/e.webp"), ("d/g/h.gif", f"{here}/d_x4/g/h.png")]
+    assert planned("d", output="out") == [("d/e.webp", "out/e.webp"), ("d/g/h.gif", "out/g/h.png")]
+
+
+def test_patterns(here):
+    assert planned("*.jpg") == [("a.jpg", "a_x4.jpg")]
+    assert [source for source, _ in planned("d/**/*.gif")] == ["d/g/h.gif"]
+    (here / "[1].png").touch()
+    assert planned("[1].png") == [("[1].png", "[1]_x4.png")]  # a name, not a pattern
+
+
+def test_what_is_not_there_is_told(here):
+    (here / "empty").mkdir()
+    assert planned("x.png", "*.tif", "empty") == [
+        ("x.png", "does not exist"),
+        ("*.tif", "matches no file"),
+        ("empty", "holds no pictures"),
+    ]
+
+
+def test_two_pictures_never_become_one(here):
+    clash = "is not enlarged: d/e.webp becomes out/e.webp, too"
+    assert planned("d", "d/e.webp", output="out")[-1] == ("d/e.webp", clash)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "format_name", "sentence"),
+    [
+        (["a.jpg", "b.PNG"], "one.png", None, "is a file, but there are 2 pictures"),
+        (["a.jpg"], "one.png", "jpeg", "is not a jpeg file"),
+        (["a.jpg"], "notes.txt", None, "is neither a folder nor a picture's name"),
+    ],
+)
+def test_outputs_that_cannot_be(here, inputs, output, format_name, sentence):
+    with pytest.raises(UserError, match=sentence):
+        planned(*inputs, output=output, format_name=format_name)
