@@ -9,7 +9,7 @@ QUICK := tests/imaging tests/pictures tests/sources tests/pipelines tests/datase
   $(filter-out tests/inference/test_engines.py tests/inference/test_upscaler.py,$(wildcard tests/inference/test_*.py)) \
   $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py,$(wildcard tests/test_*.py))
 
-.PHONY: run test test-quick test-pythons test-slow test-ci check bench docs ui lock setup clean
+.PHONY: run test test-quick test-pythons test-slow test-ci check bench docs ui lock dvc-deps setup clean
 
 run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
@@ -57,6 +57,9 @@ $(READY): requirements.lock pyproject.toml
 lock: $(READY)  ## requirements.lock for what pyproject.toml asks; `make lock UPGRADE=--upgrade` takes the newest of all
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra app --extra openvino --extra dev --extra docs \
 	  --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE) -o requirements.lock
+
+dvc-deps: $(READY)  ## the code that each stage of dvc.yaml depends on, from the imports
+	$(BIN)/python scripts/dvc_code_deps.py
 
 clean:  ## remove what runs wrote; .venv and data/01_raw stay
 	rm -rf mlflow.db mlartifacts bench.json build site

@@ -23,7 +23,11 @@ from tests.conftest import REPOSITORY
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SOURCES = REPOSITORY / "src/sr_pipeline"
 
-OTHER_EXTRAS = {"serving/app.py": "app", "serving/web.py": "app", "serving/openvino_engine.py": "openvino"}
+OTHER_EXTRAS = {
+    "serving/app.py": "app",
+    "serving/server.py": "app",
+    "inference/engines/openvino_engine.py": "openvino",
+}
 # Programs, plug-ins, and what other packages import or read.
 NOT_IMPORTED = {
     "dvc",

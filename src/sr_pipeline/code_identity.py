@@ -70,10 +70,11 @@ def _imported_by(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name.startswith(f"{_PACKAGE}."))
     elif isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == _PACKAGE:
-        names = [f"{node.module}.{alias.name}" for alias in node.names]
-        yield from (name for name in names if _file_of(name).is_file())
-        # The package itself has the version, which changes with every release.
-        if node.module != _PACKAGE:
+        modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        modules = [name for name in modules if _file_of(name).is_file()]
+        yield from modules
+        # Of the package itself only the version is imported, which changes with every release.
+        if len(modules) < len(node.names) and node.module != _PACKAGE:
             yield node.module
 
 

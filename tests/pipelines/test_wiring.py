@@ -1,5 +1,8 @@
 """Do pipelines, catalog and dvc.yaml say the same?"""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -90,6 +93,11 @@ def test_stage_reads_and_writes_what_the_pipeline_does(name, stages, catalog):
     # Beyond the catalog's, only the sample, which ingest writes to disk itself.
     assert all(any(covers([out], path) for path in written) or out == "data/01_raw/sample" for out in outs)
     assert all((REPOSITORY / dep).exists() for dep in deps if dep.startswith("src/"))
+
+
+def test_stages_depend_on_the_code_they_import():
+    done = subprocess.run([sys.executable, "scripts/dvc_code_deps.py", "--check"], cwd=REPOSITORY, check=False)
+    assert done.returncode == 0, "the imports have changed: make dvc-deps, then dvc repro"
 
 
 @pytest.mark.parametrize("name", STAGES)
