@@ -12,10 +12,10 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks.training import median_seconds
-from sr_pipeline.evaluation.measuring import Protocol, measure_pictures
+from sr_pipeline.evaluation.measuring import build_protocol, measure_pictures
+from sr_pipeline.evaluation.metrics import Networks
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
-from sr_pipeline.imaging.metrics import METRICS
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.generator import build_generator
@@ -27,6 +27,7 @@ from sr_pipeline.sources.photograph import Selection
 from sr_pipeline.sources.sample import write_sample
 
 WIDTH, HEIGHT, COUNT = 481, 321, 100
+_NO_NETWORKS = Networks(LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
 
 
 def measure_evaluation() -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> 
         for method in ("nearest", "bicubic", "srgan", "srgan_matched"):
             yield method, enlarge(lr, 4, "nearest" if method == "nearest" else "bicubic")
 
-    protocol = Protocol(tuple(METRICS), raw_gray=False, distances={})
+    protocol = build_protocol(EvaluateParameters(), _NO_NETWORKS)
     super_resolve_s = median_seconds(lambda: resolver(lr), 9)
     measure_s = median_seconds(lambda: measure_pictures(pictures, results, protocol), 5) / count / 4
     return {
@@ -80,15 +81,14 @@ def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> 
 def _measure_all(generator: Any, images: pd.DataFrame, folder: Path) -> dict[str, float]:
     """Seconds of all that ``kedro run --pipelines=evaluate`` does with one network, files and report included."""
     parameters = EvaluateParameters()
-    no_networks = LpipsParameters(weights=None), PerceptualParameters(weights="untrained")
     started = time.perf_counter()
     listed = nodes.list_measured_pictures(images, parameters, 0)
     generators, model = nodes.choose_generators({"srgan": generator}, {}, parameters)
     super_resolved = _saved(nodes.super_resolve_pictures(listed, generators, parameters), folder / "super_resolved")
     matched = _saved(nodes.match_histograms(listed, super_resolved, parameters), folder / "matched")
-    per_image = nodes.measure_methods(listed, super_resolved, matched, parameters, *no_networks)
+    per_image = nodes.measure_methods(listed, super_resolved, matched, parameters, *_NO_NETWORKS)
     statistics = nodes.summarize_metrics(per_image, parameters, 0)
-    evaluation = nodes.describe_evaluation(listed, per_image, model, parameters)
+    evaluation = nodes.describe_evaluation(listed, model, parameters)
     sheets = _saved(nodes.draw_pictures(listed, super_resolved, matched, per_image, parameters), folder / "sheets")
     nodes.write_report(listed, super_resolved, matched, per_image, statistics, evaluation, sheets)
     return {f"evaluate_{COUNT}_pictures_s": time.perf_counter() - started}

@@ -18,12 +18,16 @@ from kedro.pipeline import Pipeline
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.measuring import check_metrics
+from sr_pipeline.evaluation.metrics import Networks
 from sr_pipeline.evaluation.pictures import check_benchmarks
 from sr_pipeline.installation import CROPS, TRAINING, require
 from sr_pipeline.parameters import ProjectParameters, check_parameters
 from sr_pipeline.sources.listing import check_source
 from sr_pipeline.tracking import messages, run
 from sr_pipeline.training.cluster import is_chief
+
+# Roles that the catalog gives datasets in their ``metadata``.
+GENERATORS, TRAINING_RUN, METRICS, EVALUATION = "generators", "training_run", "metrics", "evaluation"
 
 
 class ProjectChecks:
@@ -113,28 +117,29 @@ class MlflowTracking:
             self._parameters,
             _in_order(run_params.get("pipeline_names") or []),
             _training_id(pipeline, catalog),
-            trains="mlflow_run" in pipeline.all_outputs(),
+            trains=TRAINING_RUN in _roles(catalog, pipeline.all_outputs()),
         )
         atexit.register(run.end_run, "KILLED")  # does nothing once the run has ended
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log metrics, and attach reports and pictures, as soon as they are on disk."""
-        self._log_figures(dataset_name, data)
+        metadata = _metadata(self._catalog, dataset_name)
+        self._log_figures(metadata.get("role"), data)
         location = _location(self._catalog, dataset_name)
-        if location is None or "08_reporting" not in location.parts:
+        if location is None or metadata.get("mlflow") != "artifact":
             return
         if location.is_dir():
             messages.log_folder(location)
         elif location.is_file():
             messages.log_file(location)
 
-    def _log_figures(self, dataset_name: str, data: Any) -> None:
+    def _log_figures(self, role: str | None, data: Any) -> None:
         """Log metrics with the pictures they were measured on, once both are known."""
-        if dataset_name in ("metrics", "evaluation"):
-            self._figures[dataset_name] = data
-        if dataset_name in self._figures and len(self._figures) == 2:
-            messages.log_final_metrics(self._figures["metrics"], self._figures["evaluation"])
+        if role in (METRICS, EVALUATION):
+            self._figures[role] = data
+            if len(self._figures) == 2:
+                messages.log_final_metrics(self._figures[METRICS], self._figures[EVALUATION])
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -179,7 +184,7 @@ def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:
             recipe.pretraining.check_file()
     if "params:evaluate" in inputs:
         check_benchmarks(parameters.evaluate.benchmarks)
-        check_metrics(parameters.evaluate, parameters.lpips, parameters.perceptual)
+        check_metrics(parameters.evaluate, Networks(parameters.lpips, parameters.perceptual))
 
 
 def _measure_another_model(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -190,8 +195,9 @@ def _measure_another_model(pipeline: Pipeline, catalog: DataCatalog) -> None:
             "figures: use it with kedro run --pipelines=evaluate"
         )
     if "params:evaluate" in pipeline.inputs():
-        for name in pipeline.inputs() & {"generators", "mlflow_run"}:
-            catalog[name] = MemoryDataset({})
+        for name in pipeline.inputs():
+            if _metadata(catalog, name).get("role") in (GENERATORS, TRAINING_RUN):
+                catalog[name] = MemoryDataset({})
 
 
 def _check_only_training_is_distributed(distribute: str, pipeline: Pipeline) -> None:
@@ -212,13 +218,25 @@ def _producer(dataset: str) -> str:
 
 def _training_id(pipeline: Pipeline, catalog: DataCatalog) -> str | None:
     """What training the pipeline's inputs come from, if it builds on one."""
-    location = _location(catalog, "mlflow_run")
-    if location is None or "mlflow_run" in pipeline.all_outputs() or not location.is_file():
+    if not _roles(catalog, pipeline.inputs()) & {GENERATORS, TRAINING_RUN}:
         return None
-    if not pipeline.inputs() & {"generators", "mlflow_run"}:
+    written = pipeline.all_outputs()
+    runs = [name for name in catalog if name not in written and _metadata(catalog, name).get("role") == TRAINING_RUN]
+    locations = [location for name in runs if (location := _location(catalog, name)) and location.is_file()]
+    if not locations:
         return None
-    identity = json.loads(location.read_text(encoding="utf-8")).get(run.TRAINING_ID)
+    identity = json.loads(locations[0].read_text(encoding="utf-8")).get(run.TRAINING_ID)
     return str(identity) if identity else None
+
+
+def _metadata(catalog: DataCatalog | None, name: str) -> dict[str, str]:
+    """What the catalog says of a dataset for these hooks: its ``role``, and whether MLflow keeps it (``mlflow``)."""
+    dataset = catalog.get(name) if catalog is not None and name in catalog else None
+    return getattr(dataset, "metadata", None) or {}
+
+
+def _roles(catalog: DataCatalog, names: set[str]) -> set[str]:
+    return {role for name in names if (role := _metadata(catalog, name).get("role"))}
 
 
 def _location(catalog: DataCatalog | None, name: str) -> Path | None:

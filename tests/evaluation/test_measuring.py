@@ -1,13 +1,12 @@
 import gc
 import weakref
-from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.measuring import (
     Protocol,
     build_protocol,
@@ -15,41 +14,49 @@ from sr_pipeline.evaluation.measuring import (
     chosen_metrics,
     measure_pictures,
 )
-from sr_pipeline.evaluation.parameters import EvaluateParameters, Metric
+from sr_pipeline.evaluation.metrics import METRICS, Networks, by_network, measure
+from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
-from sr_pipeline.imaging.metrics import METRICS
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.networks.parameters import LpipsParameters, PerceptualParameters
 
-NONE, UNTRAINED = LpipsParameters(weights=None), PerceptualParameters(weights="untrained")
-
-
-def test_every_metric_has_a_row_and_a_way():
-    assert list(get_args(Metric)) == list(MEASURES)
-    assert set(METRICS) | {"lpips", "vgg_distance"} == set(MEASURES)
+NONE = Networks(LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
+PACKAGED = Networks(LpipsParameters(), PerceptualParameters())
+WITHOUT_NETWORKS = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "ssim_daala", "consistency", "ciede2000")
 
 
 def test_metrics_by_default_and_on_demand():
-    assert chosen_metrics(EvaluateParameters(), NONE) == tuple(METRICS)
-    assert chosen_metrics(EvaluateParameters(), LpipsParameters()) == (*METRICS, "lpips")
+    assert chosen_metrics(EvaluateParameters(), NONE) == WITHOUT_NETWORKS
+    assert chosen_metrics(EvaluateParameters(), PACKAGED) == (*WITHOUT_NETWORKS, "lpips")
     assert chosen_metrics(EvaluateParameters(metrics=["lpips", "psnr_y"]), NONE) == ("psnr_y", "lpips")
+    assert set(METRICS) == {*WITHOUT_NETWORKS, "lpips", "vgg_distance"}
+
+
+def test_an_unknown_metric():
+    with pytest.raises(ValidationError, match="metrics are psnr_y, ssim_y, "):
+        EvaluateParameters(metrics=["psnr"])
 
 
 def test_what_a_metric_needs_is_checked_before_anything_runs(tmp_path):
-    check_metrics(EvaluateParameters(), NONE, UNTRAINED)
+    check_metrics(EvaluateParameters(), NONE)
     with pytest.raises(UserError, match=r"asks for lpips, which needs its weights: set lpips\.weights"):
-        check_metrics(EvaluateParameters(metrics=["lpips"]), NONE, UNTRAINED)
+        check_metrics(EvaluateParameters(metrics=["lpips"]), NONE)
     with pytest.raises(UserError, match=r"missing\.npz is missing; set lpips\.weights"):
-        check_metrics(EvaluateParameters(), LpipsParameters(weights=str(tmp_path / "missing.npz")), UNTRAINED)
+        check_metrics(
+            EvaluateParameters(), Networks(LpipsParameters(weights=str(tmp_path / "missing.npz")), NONE.perceptual)
+        )
     with pytest.raises(
         UserError, match="asks for vgg_distance, which needs trained weights of VGG19 up to block5_conv4"
     ):
-        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, UNTRAINED)
+        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE)
     with pytest.raises(UserError, match="asks for vgg_distance, which needs trained weights"):
-        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, PerceptualParameters())
-    check_metrics(EvaluateParameters(), LpipsParameters(), PerceptualParameters())
+        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), Networks(NONE.lpips, PerceptualParameters()))
+    check_metrics(EvaluateParameters(), PACKAGED)
     with pytest.raises(UserError, match=r"no\.weights\.h5 is missing; set perceptual\.weights"):
-        check_metrics(EvaluateParameters(metrics=["vgg_distance"]), NONE, PerceptualParameters(weights="no.weights.h5"))
+        check_metrics(
+            EvaluateParameters(metrics=["vgg_distance"]),
+            Networks(NONE.lpips, PerceptualParameters(weights="no.weights.h5")),
+        )
 
 
 @pytest.fixture
@@ -68,14 +75,16 @@ def bicubic_and_nearest(picture, lr):
 
 
 def test_the_table_is_the_same_with_any_number_of_threads(pictures):
-    protocol = build_protocol(EvaluateParameters(), NONE, UNTRAINED)
+    protocol = build_protocol(EvaluateParameters(), NONE)
     one, three = (measure_pictures(pictures, bicubic_and_nearest, protocol, workers) for workers in (1, 3))
     assert one.equals(three)
-    assert list(one.columns) == ["set", "image", "method", *METRICS]
+    assert list(one.columns) == ["set", "image", "method", *WITHOUT_NETWORKS]
     assert list(one["image"]) == [name for name in "01234" for _ in range(2)]
     original = pictures[2].original()
-    expected = original.measure(enlarge(original.lr, 4, "bicubic"), METRICS)
-    assert one[(one["image"] == "2") & (one["method"] == "bicubic")].iloc[0][list(METRICS)].to_dict() == expected
+    expected = measure(original, enlarge(original.lr, 4, "bicubic"), WITHOUT_NETWORKS)
+    assert (
+        one[(one["image"] == "2") & (one["method"] == "bicubic")].iloc[0][list(WITHOUT_NETWORKS)].to_dict() == expected
+    )
 
 
 def test_no_more_pictures_are_in_memory_than_threads(pictures):
@@ -95,7 +104,7 @@ def test_no_more_pictures_are_in_memory_than_threads(pictures):
         def __init__(self, image):
             image.handle = self
 
-    protocol = build_protocol(EvaluateParameters(metrics=["psnr_y"]), NONE, UNTRAINED)
+    protocol = build_protocol(EvaluateParameters(metrics=["psnr_y"]), NONE)
     measure_pictures(pictures * 20, methods, protocol, workers=2)
     gc.collect()
     assert max(most) <= 2 + 1  # one may be on its way out
@@ -110,7 +119,7 @@ def test_network_distances_compare_all_methods_with_the_original(pictures):
         assert -1 <= images.min() <= images.max() <= 1
         return np.abs(images - reference).mean(axis=(1, 2, 3))
 
-    protocol = Protocol(("psnr_y", "lpips"), raw_gray=False, distances={"lpips": distance})
+    protocol = Protocol({"psnr_y": METRICS["psnr_y"].prepare(NONE), "lpips": by_network(distance)}, raw_gray=False)
     table = measure_pictures(pictures[:1], bicubic_and_nearest, protocol)
     assert seen == [((1, 60, 80, 3), (2, 60, 80, 3))]
     assert table["lpips"].gt(0).all()
@@ -123,7 +132,7 @@ def test_lpips_of_the_authors_example(shared):
 
     pair = shared / "data/lpips_pair"
     lpips = LpipsParameters(weights=str(shared / "weights/lpips_alex.npz"))
-    protocol = build_protocol(EvaluateParameters(metrics=["lpips"]), lpips, UNTRAINED)
+    protocol = build_protocol(EvaluateParameters(metrics=["lpips"]), Networks(lpips, NONE.perceptual))
     rows = protocol.measure(
         Original(read_rgb(pair / "ex_ref.png"), 4), {name: read_rgb(pair / f"ex_{name}.png") for name in ("p0", "p1")}
     )
@@ -133,10 +142,10 @@ def test_lpips_of_the_authors_example(shared):
 def test_lpips_leaves_out_pictures_too_small_for_it(photograph):
     from sr_pipeline.imaging.metrics import Original
 
-    protocol = Protocol(("lpips",), raw_gray=False, distances={"lpips": lambda reference, images: [0.5]})
+    protocol = Protocol({"lpips": METRICS["lpips"].prepare(PACKAGED)}, raw_gray=False)
     small, large = (protocol.measure(Original(photograph[:n, :n], 4), {"m": photograph[:n, :n]}) for n in (28, 32))
     assert np.isnan(small[0]["lpips"])
-    assert large[0]["lpips"] == 0.5
+    assert large[0]["lpips"] == 0
 
 
 def test_vgg_distance_is_the_perceptual_loss(photograph):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation import report
-from sr_pipeline.evaluation.describe import describe_protocol
+from sr_pipeline.evaluation.describe import describe_intervals, describe_protocol
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.evaluation.report import render_report
@@ -33,7 +33,8 @@ def content(photograph, sets=("val",)):
     statistics = summarize(pd.DataFrame(rows), [("srgan", "bicubic")], Resampling(0.9, 100, 0))
     evaluation = {
         "model": {"source": "models:/x@champion", "weights": {"srgan": "c0ffee"}, "training": {"recipe": {"seed": 5}}},
-        "protocol": describe_protocol(EvaluateParameters(confidence=0.9), ["psnr_y"]),
+        "protocol": describe_protocol(EvaluateParameters()),
+        "intervals": describe_intervals(EvaluateParameters(confidence=0.9)),
         "sets": {name: {"pictures": 2, "sha256": "f00d", "left_out": {"tiny": "too small"}} for name in sets},
         "processor": "x86_64 with AVX2",
     }

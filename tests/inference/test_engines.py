@@ -10,6 +10,7 @@ from PIL import Image
 
 from sr_pipeline.cli.upscale import upscale
 from sr_pipeline.errors import UserError
+from sr_pipeline.evaluation.metrics import measure
 from sr_pipeline.imaging.metrics import Original
 from sr_pipeline.inference import engines
 from sr_pipeline.inference.engines import ENGINES, choose_engine, fastest_engine
@@ -50,7 +51,7 @@ def test_bfloat16_holds_the_quality_of_float32(trained, shared, name):
     for file in sorted((shared / "data/benchmarks/Set5").rglob("*.png")):
         hr = np.asarray(Image.open(file).convert("RGB"))
         original = Original(hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4], 4)
-        psnr.append([original.measure(upscale(original.lr), ["psnr_y"])["psnr_y"] for upscale in upscalers])
+        psnr.append([measure(original, upscale(original.lr), ["psnr_y"])["psnr_y"] for upscale in upscalers])
     exact, rounded = np.mean(psnr, axis=0)
     assert len(psnr) == 5
     assert exact > 25  # bicubic interpolation has 28.4: there is quality that could be lost

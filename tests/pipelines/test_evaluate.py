@@ -89,7 +89,7 @@ def test_a_perfect_picture_breaks_no_sheet_and_no_report(listed, super_resolved)
     assert np.asarray(sheets["val/comparison"]()).std() > 20
     statistics = nodes.summarize_metrics(per_image, BASIC, 0)
     assert statistics["val"]["methods"]["srgan"]["psnr_y"] == {"mean": None, "low": None, "high": None, "n": 2}
-    evaluation = nodes.describe_evaluation(listed, per_image, {"source": "x", "weights": {"srgan": "1"}}, BASIC)
+    evaluation = nodes.describe_evaluation(listed, {"source": "x", "weights": {"srgan": "1"}}, BASIC)
     page = nodes.write_report(listed, super_resolved, matched, per_image, statistics, evaluation, sheets)
     assert "Best and worst cases" in page
 

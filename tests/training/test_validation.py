@@ -3,6 +3,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sr_pipeline.crops.layout import cut_pairs
+from sr_pipeline.evaluation.metrics import measure
 from sr_pipeline.imaging.metrics import Original
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.training.input import CropPair
@@ -20,7 +21,7 @@ def test_it_measures_and_shows_what_the_generator_does(photograph):
         for pair in cut_pairs(Image.fromarray(photograph), corners, 48, 4)
     ]
     metrics, picture = Validation(pairs).measure(nearest)
-    expected = np.mean([Original(hr, 4).measure(enlarge(lr, 4, "nearest"), ["psnr_y"])["psnr_y"] for hr, lr in pairs])
+    expected = np.mean([measure(Original(hr, 4), enlarge(lr, 4, "nearest"), ["psnr_y"])["psnr_y"] for hr, lr in pairs])
     assert metrics == {"validation_psnr_y": np.float64(expected)}
     columns, rows = (picture.width - 4) / (96 + 4), (picture.height - 24) / (96 + 4)
     assert (columns, rows) == (4, 4), "LR, bicubic, SR, HR of four crops, each pixel doubled"

@@ -11,7 +11,11 @@ from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.networks.parameters import SCALE
 
 _LIBRARIES = ("keras", "numpy", "pillow", "scikit-image", "scipy", "tensorflow")
-_NOT_PROTOCOL = {"model", "benchmarks", "workers", "shown"}  # these change what is shown, or how fast
+# These change which pictures are measured (their hash says that), by what, what is shown of it, or how fast: no figure.
+_NOT_PROTOCOL = {"model", "benchmarks", "max_images", "metrics", "workers", "shown", "detail_size"} | {
+    "confidence",
+    "resamples",
+}
 
 
 def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,17 +23,21 @@ def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[st
     return {"source": source, "weights": {name: weights_sha256(model) for name, model in generators.items()}, **facts}
 
 
-def describe_protocol(parameters: EvaluateParameters, metrics: list[str]) -> dict[str, Any]:
-    """How was measured, in all that changes a figure."""
+def describe_protocol(parameters: EvaluateParameters) -> dict[str, Any]:
+    """How pictures were measured: all that changes a figure, and nothing else, as figures by one protocol compare."""
     return {
         "scale": SCALE,
         "reduction": "Pillow BICUBIC, antialiased, 8 bits",
         "border": SCALE,
         "luma": "BT.601, 16-235, not rounded" if parameters.gray == "rgb" else "BT.601, gray pictures 0-255",
         **parameters.model_dump(mode="json", exclude=_NOT_PROTOCOL),
-        "metrics": metrics,
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
     }
+
+
+def describe_intervals(parameters: EvaluateParameters) -> dict[str, Any]:
+    """How the confidence intervals of means and differences were made."""
+    return {"confidence": parameters.confidence, "resamples": parameters.resamples}
 
 
 def weights_sha256(model: Any) -> str:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.imaging.histogram import Space
 from sr_pipeline.networks.parameters import SCALE, Parameters
 
@@ -12,18 +13,15 @@ HELD_OUT = "val"
 """Name of the set of held-out photographs."""
 
 SetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Metric = Literal[
-    "psnr_y",
-    "ssim_y",
-    "psnr_rgb",
-    "ssim_rgb",
-    "ssim_daala",
-    "consistency",
-    "ciede2000",
-    "vgg_distance",
-    "lpips",
-]
-LPIPS, VGG_DISTANCE = "lpips", "vgg_distance"
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"metrics are {', '.join(METRICS)}")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class MatchingParameters(Parameters):
@@ -57,7 +55,7 @@ class EvaluateParameters(Parameters):
     max_images: int | None = Field(
         None, ge=1, description="of the held-out photographs, chosen by seed; a larger number takes the same and more"
     )
-    metrics: list[Metric] | None = Field(
+    metrics: list[MetricName] | None = Field(
         None, min_length=1, description="none: all but the VGG distance, and LPIPS unless lpips.weights is null"
     )
     gray: Literal["rgb", "raw"] = Field(

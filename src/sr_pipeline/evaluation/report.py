@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import TITLES
+from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.evaluation.sheets import Shown
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.sheets import evenly_spaced, low_resolution_panel
@@ -56,7 +56,7 @@ def render_report(
         pictures: of each set.
         sheets: by ``set/name``.
         statistics: as ``summarize`` gives them.
-        evaluation: model, protocol, sets and processor.
+        evaluation: model, protocol, intervals, sets and processor.
 
     Raises:
         UserError: if even the smallest report is too large.
@@ -89,9 +89,9 @@ def render_report(
             training_id=evaluation["model"].get("training_id"),
             weights={TITLES[method]: digest for method, digest in evaluation["model"]["weights"].items()},
             training=_flat(evaluation["model"].get("training") or {}),
-            protocol=_flat(evaluation["protocol"]),
+            protocol=_flat(evaluation["protocol"] | {"intervals": evaluation["intervals"]}),
             processor=evaluation["processor"],
-            confidence=evaluation["protocol"]["confidence"],
+            confidence=evaluation["intervals"]["confidence"],
         )
         if len(page.encode()) <= LIMIT:
             return page
@@ -101,7 +101,7 @@ def render_report(
 
 def _table(methods: dict[str, Any]) -> dict[str, Any]:
     """Rows of a table: for each method the mean of each metric with its interval; the best of each marked."""
-    metrics = [name for name in MEASURES if any(name in measured for measured in methods.values())]
+    metrics = [name for name in METRICS if any(name in measured for measured in methods.values())]
     best = {name: _best(name, methods) for name in metrics}
     rows = [
         {
@@ -111,14 +111,14 @@ def _table(methods: dict[str, Any]) -> dict[str, Any]:
         for method, measured in methods.items()
     ]
     heads = [
-        {"label": MEASURES[name].label, "arrow": "↑" if MEASURES[name].higher_is_better else "↓"} for name in metrics
+        {"label": METRICS[name].title, "arrow": "↑" if METRICS[name].higher_is_better else "↓"} for name in metrics
     ]
     return {"heads": heads, "rows": rows}
 
 
 def _differences(pairs: dict[str, Any]) -> dict[str, Any]:
     """Rows of paired differences; those whose interval does not hold zero are marked as better or worse."""
-    metrics = [name for name in MEASURES if any(name in measured for measured in pairs.values())]
+    metrics = [name for name in METRICS if any(name in measured for measured in pairs.values())]
     rows = []
     for pair, measured in pairs.items():
         first, second = (TITLES[method] for method in pair.split(" - "))
@@ -127,7 +127,7 @@ def _differences(pairs: dict[str, Any]) -> dict[str, Any]:
             for name in metrics
         ]
         rows.append({"title": f"{first} − {second}", "cells": cells})
-    return {"heads": [{"label": MEASURES[name].label} for name in metrics], "rows": rows}
+    return {"heads": [{"label": METRICS[name].title} for name in metrics], "rows": rows}
 
 
 def _best(metric: str, methods: dict[str, Any]) -> str | None:
@@ -138,13 +138,13 @@ def _best(metric: str, methods: dict[str, Any]) -> str | None:
     }
     if not means:
         return None
-    return (max if MEASURES[metric].higher_is_better else min)(means, key=lambda method: means[method])
+    return (max if METRICS[metric].higher_is_better else min)(means, key=lambda method: means[method])
 
 
 def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False) -> dict[str, str]:
     if interval is None or interval["mean"] is None:
         return {"mean": "–", "range": ""}
-    form = f"{{:{'+' if signed else ''}.{MEASURES[metric].decimals}f}}"
+    form = f"{{:{'+' if signed else ''}.{METRICS[metric].decimals}f}}"
     mean, low, high = (
         "" if interval[bound] is None else form.format(interval[bound]).replace("-", "−")
         for bound in ("mean", "low", "high")
@@ -155,7 +155,7 @@ def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False)
 def _verdict(metric: str, interval: dict[str, Any] | None) -> str:
     if interval is None or interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
         return ""
-    return "better" if (interval["low"] > 0) == MEASURES[metric].higher_is_better else "worse"
+    return "better" if (interval["low"] > 0) == METRICS[metric].higher_is_better else "worse"
 
 
 def _slider(shown: Shown, size: _Size) -> dict[str, Any]:

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import COLOURS, ORDER, TITLES
-from sr_pipeline.evaluation.parameters import LPIPS, VGG_DISTANCE
+from sr_pipeline.evaluation.metrics import LPIPS, METRICS, VGG_DISTANCE
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.sheets import (
     Panel,
@@ -106,7 +105,7 @@ def gains_over_bicubic(per_image: pd.DataFrame) -> pd.DataFrame:
     if metric is None or not networks:
         return pd.DataFrame()
     table = per_image.pivot_table(index="image", columns="method", values=metric, sort=False)
-    sign = 1 if MEASURES[metric].higher_is_better else -1
+    sign = 1 if METRICS[metric].higher_is_better else -1
     gains = sign * table[networks].sub(table["bicubic"], axis=0)
     finite = gains.loc[np.isfinite(gains.to_numpy()).all(axis=1)]
     gains = finite.sort_values(by=networks[-1], ascending=False)
@@ -158,7 +157,7 @@ def _draw_gains(gains: pd.DataFrame) -> Image.Image:
         axis.bar(positions + number * width, table[method], width, color=COLOURS[method], label=TITLES[method])
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(positions + 0.4 - width / 2, table.index, rotation=60, ha="right", fontsize=8)
-    axis.set_ylabel(f"better than bicubic by, {MEASURES[gains.attrs['metric']].label}")
+    axis.set_ylabel(f"better than bicubic by, {METRICS[gains.attrs['metric']].title}")
     if len(table) < len(gains):
         axis.set_title(f"the {half} best and the {half} worst of {len(gains)} pictures", fontsize=10)
     axis.legend()
@@ -184,8 +183,8 @@ def _draw_plane(per_image: pd.DataFrame, perceptual: str) -> Image.Image:
             label=TITLES[method],
             **colour,
         )
-    axis.set_xlabel(f"{MEASURES['psnr_y'].label}: less distortion →")
-    axis.set_ylabel(f"← more natural: {MEASURES[perceptual].label}")
+    axis.set_xlabel(f"{METRICS['psnr_y'].title}: less distortion →")
+    axis.set_ylabel(f"← more natural: {METRICS[perceptual].title}")
     axis.set_title("small: pictures; large: means", fontsize=10)
     axis.legend(fontsize=9)
     axis.grid(alpha=0.3)

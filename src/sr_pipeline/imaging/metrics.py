@@ -1,10 +1,10 @@
-"""Measures of distortion and colour, by the protocol of the super-resolution literature.
+"""Formulas of distortion and colour metrics, by the protocol of the super-resolution literature.
 
 A border of ``scale`` pixels is removed on each side; Y is the luma of ITU-R BT.601 in its studio range
 16–235, not rounded (what MATLAB's ``rgb2ycbcr`` gives before quantization).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -71,21 +71,6 @@ class Original:
         """The low-resolution input, (h / scale, w / scale, 3) uint8."""
         return downsample(self.hr, self.scale)
 
-    def measure(self, image: RgbImage, metrics: Iterable[str]) -> dict[str, float]:
-        """Compare an enlarged picture of the same shape.
-
-        Args:
-            image: (h, w, 3) uint8.
-            metrics: names of ``METRICS``.
-
-        Raises:
-            ValueError: if the shapes differ.
-        """
-        if self.hr.shape != image.shape:
-            raise ValueError(f"cannot compare images of shapes {self.hr.shape} and {image.shape}")
-        enlarged = _Enlarged(image, self)
-        return {name: float(METRICS[name](self, enlarged)) for name in metrics}
-
     def inner(self, image: NDArray) -> NDArray:
         """``image`` without its border."""
         inner = (slice(self.scale, image.shape[0] - self.scale), slice(self.scale, image.shape[1] - self.scale))
@@ -122,29 +107,45 @@ class Original:
         return _lab(self.inner(self.hr))
 
 
-class _Enlarged:
-    """An enlarged picture, and what several measures need of it."""
+class Enlarged:
+    """An enlarged picture, and what several metrics need of it.
+
+    Args:
+        image: (h, w, 3) uint8.
+        original: what it is compared with.
+
+    Raises:
+        ValueError: if the sizes differ.
+    """
 
     def __init__(self, image: RgbImage, original: Original) -> None:
+        if original.hr.shape != image.shape:
+            raise ValueError(f"cannot compare images of shapes {original.hr.shape} and {image.shape}")
         self.image = image
         self.inner = original.inner(image)
         self._original = original
 
     @cached_property
     def y(self) -> NDArray[np.float64]:
+        """Y inside the border."""
         return self._original.luma_of(self.image)
 
+    @property
+    def planes(self) -> NDArray[np.float64]:
+        """Red, green and blue inside the border, (3, h, w)."""
+        return _planes(self.inner)
 
-METRICS: dict[str, Callable[[Original, _Enlarged], float]] = {
-    "psnr_y": lambda original, enlarged: psnr(original.y, enlarged.y),
-    "ssim_y": lambda original, enlarged: original.ssim_y(enlarged.y),
-    "psnr_rgb": lambda original, enlarged: psnr(original.inner(original.hr), enlarged.inner),
-    "ssim_rgb": lambda original, enlarged: original.ssim_rgb(_planes(enlarged.inner)),
-    "ssim_daala": lambda original, enlarged: original.ssim_daala(enlarged.y),
-    "consistency": lambda original, enlarged: psnr(original.lr, downsample(enlarged.image, original.scale)),
-    "ciede2000": lambda original, enlarged: mean_ciede2000(original.lab, _lab(enlarged.inner)),
-}
-"""What needs no network, by name: see docs/evaluation.md."""
+
+def consistency(original: Original, enlarged: Enlarged) -> float:
+    """PSNR in dB between the input and the reduction of the enlarged picture: is what was known still there?"""
+    return psnr(original.lr, downsample(enlarged.image, original.scale))
+
+
+def ciede2000(original: Original, enlarged: Enlarged) -> float:
+    """Mean colour difference Delta E 00 in CIE L*a*b*: Sharma et al. 2005, equations 2–22."""
+    from skimage.color import deltaE_ciede2000
+
+    return float(np.mean(deltaE_ciede2000(original.lab, _lab(enlarged.inner))))
 
 
 class SsimReference:
@@ -207,13 +208,6 @@ def daala_ssim(image: NDArray[np.float64]) -> SsimReference:
     kernel = _daala_kernel(1.5 * height / 256, min(height, width))
     total = _blur(np.ones_like(image), kernel)
     return SsimReference(image, lambda x: _blur(x, kernel) / total, total)
-
-
-def mean_ciede2000(first: NDArray, second: NDArray) -> float:
-    """Mean colour difference Delta E 00 of two pictures in CIE L*a*b*: Sharma et al. 2005, equations 2–22."""
-    from skimage.color import deltaE_ciede2000
-
-    return float(np.mean(deltaE_ciede2000(first, second)))
 
 
 def _lab(image: RgbImage) -> NDArray[np.float32]:

@@ -8,8 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import ORDER, TITLES
+from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.evaluation.parameters import HELD_OUT
 from sr_pipeline.imaging.sheets import render
 from sr_pipeline.storage import atomic_write
@@ -85,10 +85,8 @@ def _table(runs: dict[str, Any]) -> str:
 def _final_metrics(run: Any) -> dict[tuple[str, ...], float]:
     """``set/method/metric`` of an evaluation, in the order of the tables."""
     found = {tuple(name.split("/")): value for name, value in run.data.metrics.items()}
-    final = {
-        name: value for name, value in found.items() if len(name) == 3 and name[1] in ORDER and name[2] in MEASURES
-    }
-    order = list(MEASURES)
+    final = {name: value for name, value in found.items() if len(name) == 3 and name[1] in ORDER and name[2] in METRICS}
+    order = list(METRICS)
     return dict(sorted(final.items(), key=lambda item: (item[0][0], order.index(item[0][2]), ORDER.index(item[0][1]))))
 
 
@@ -131,7 +129,7 @@ def _draw_metrics(runs: dict[str, Any]) -> Image.Image | None:
             axis.set_xticks(
                 [i + 0.4 - width / 2 for i in range(len(methods))], [TITLES[method] for method in methods], rotation=20
             )
-            axis.set_title(f"{set_name}: {MEASURES[metric].label}")
+            axis.set_title(f"{set_name}: {METRICS[metric].title}")
             finite = [
                 measured[name] for measured in values.values() for name in measured if name[::2] == (set_name, metric)
             ]

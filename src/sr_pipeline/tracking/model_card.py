@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sr_pipeline.evaluation.measures import MEASURES
 from sr_pipeline.evaluation.methods import ORDER, TITLES
+from sr_pipeline.evaluation.metrics import METRICS
 
 _SHOWN = ("psnr_y", "ssim_y", "lpips", "ciede2000")
 _LICENCES = {
@@ -48,7 +48,7 @@ def _table(name: str, methods: dict[str, dict[str, float]], facts: dict[str, Any
     shown = [metric for metric in _SHOWN if any(metric in measured for measured in methods.values())]
     lines = [
         f"**Measured on {name}** ({facts['pictures']} pictures, sha256 `{facts['sha256'][:12]}`)\n",
-        "| | " + " | ".join(MEASURES[metric].label for metric in shown) + " |",
+        "| | " + " | ".join(METRICS[metric].title for metric in shown) + " |",
         "| --- |" + " --- |" * len(shown),
     ]
     for method in ORDER:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measures import MEASURES
+from sr_pipeline.evaluation.metrics import METRICS
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 ARTIFACT = "generator"
@@ -65,7 +65,7 @@ def choose_alias(client: Any, model_name: str, score: ModelScore) -> tuple[str, 
     if tags.get(_PROTOCOL) != score.protocol_sha256:
         return CHALLENGER, f"the {name} was measured by another protocol; evaluate both by the same to compare"
     best = float(tags[score.metric])
-    measure = MEASURES.get(score.metric.rpartition("/")[2])
+    measure = METRICS.get(score.metric.rpartition("/")[2])
     sign = -1 if measure and not measure.higher_is_better else 1
     comparison = f"{score.metric} {score.value:.4f} against {best:.4f} of the {name}"
     return (CHAMPION if sign * score.value > sign * best else CHALLENGER), comparison

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sr_pipeline.evaluation.describe import describe_model, describe_protocol
+from sr_pipeline.evaluation.describe import describe_intervals, describe_model, describe_protocol
 from sr_pipeline.evaluation.matching import match
 from sr_pipeline.evaluation.measuring import build_protocol, measure_pictures
 from sr_pipeline.evaluation.methods import DIFFERENCES, INTERPOLATIONS, MATCHED, NETWORKS
+from sr_pipeline.evaluation.metrics import Networks
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture, describe_sets, list_pictures, pictures_of
 from sr_pipeline.evaluation.report import render_report
@@ -104,7 +105,7 @@ def measure_methods(
     def methods(picture: Picture, lr: RgbImage) -> Iterator[tuple[str, RgbImage]]:
         return _by_method(picture, lr, saved)
 
-    protocol = build_protocol(parameters, lpips, perceptual)
+    protocol = build_protocol(parameters, Networks(lpips, perceptual))
     return measure_pictures(pictures_of(listed), methods, protocol, parameters.workers)
 
 
@@ -130,14 +131,12 @@ def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters, s
     return summarize(per_image, DIFFERENCES, Resampling(parameters.confidence, parameters.resamples, seed))
 
 
-def describe_evaluation(
-    listed: pd.DataFrame, per_image: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters
-) -> dict[str, Any]:
+def describe_evaluation(listed: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters) -> dict[str, Any]:
     """What the figures rest on: the model, the protocol, the pictures, the kind of processor."""
-    metrics = [column for column in per_image.columns if column not in ("set", "image", "method")]
     return {
         "model": model,
-        "protocol": describe_protocol(parameters, metrics),
+        "protocol": describe_protocol(parameters),
+        "intervals": describe_intervals(parameters),
         "sets": describe_sets(listed),
         "processor": processor_kind(),
     }

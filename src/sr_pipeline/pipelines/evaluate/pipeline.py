@@ -55,7 +55,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.describe_evaluation,
-                inputs=["measured_pictures", "per_image", "measured_model", "params:evaluate"],
+                inputs=["measured_pictures", "measured_model", "params:evaluate"],
                 outputs="evaluation",
                 name="describe_evaluation",
             ),
