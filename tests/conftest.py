@@ -108,9 +108,11 @@ def committed_parameters(environment="base"):
 @pytest.fixture(scope="session")
 def shared():
     """The folder of real data for development, which is not part of the project."""
-    folder = REPOSITORY.parent / "shared"
+    folder = Path(os.environ.get("SR_TEST_DATA", REPOSITORY.parent / "shared")).absolute()
     if not folder.is_dir():
-        pytest.skip("needs the development data in ../shared, which is not part of the project")
+        pytest.skip(
+            f"needs the development data, which is not part of the project: {folder}, or what SR_TEST_DATA names"
+        )
     return folder
 
 

@@ -1,10 +1,14 @@
 """Mistakes a user makes: one clear line, exit code 1, no traceback."""
 
 import ctypes
+import json
+import subprocess
 import sys
 
 import pytest
 import yaml
+
+from tests.conftest import TINY, Project
 
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 
@@ -18,34 +22,59 @@ def error_of(done):
     return errors[0]
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("--params=recipe=smaple", "recipe 'smaple' is unknown; did you mean 'sample'?"),
-        ("--params=train.precison=float32", "parameter 'train.precison' is unknown; did you mean 'train.precision'?"),
-        ("--pipeline=trian", "pipeline 'trian' is unknown; did you mean 'train'?"),
-        ("--pipelines=ingest,trian", "pipeline 'trian' is unknown; did you mean 'train'?"),
-        ("--env=coco2041", "configuration environment 'coco2041' is unknown; "),
-        ("--params=ingest.source=coco", "the folder of train images is missing: data/01_raw/coco/train2014"),
-        ("--env=coco2014", "the folder of train images is missing: data/01_raw/coco/train2014"),
-        (
-            "--params=perceptual.weights=vgg.weights.h5",
-            "the VGG19 weights file vgg.weights.h5 is missing; set perceptual",
-        ),
-        (
-            "--params=evaluate.metrics=[lpips],lpips.weights=null",
-            "evaluate.metrics asks for lpips, which needs its weights",
-        ),
-        ("--params=evaluate.benchmarks.set5=none", "evaluate.benchmarks.set5: there is no folder none"),
-        ("--params=evaluate.matching.space=lab", "parameter 'evaluate.matching.space' is 'lab': input should be"),
-        ("--pipelines=postprocess", "postprocess.pictures is not set; give the folder with --params"),
-        ("--pipelines=materialize", "images.parquet is missing; make it first with kedro run --pipelines=ingest"),
-        ("--pipelines=train", "crops/train is missing; make it first with kedro run --pipelines=materialize"),
-    ],
-)
-def test_mistakes_on_the_command_line(project, argument, message):
-    assert message in error_of(project.kedro("run", argument, check=False))
+# Arguments of `kedro run`, and what the one line says.
+MISTAKES = {
+    "--params=recipe=smaple": "recipe 'smaple' is unknown; did you mean 'sample'?",
+    "--params=train.precison=float32": "parameter 'train.precison' is unknown; did you mean 'train.precision'?",
+    "--pipeline=trian": "pipeline 'trian' is unknown; did you mean 'train'?",
+    "--pipelines=ingest,trian": "pipeline 'trian' is unknown; did you mean 'train'?",
+    "--env=coco2041": "configuration environment 'coco2041' is unknown; ",
+    "--params=ingest.source=coco": "the folder of train images is missing: data/01_raw/coco/train2014",
+    "--env=coco2014": "the folder of train images is missing: data/01_raw/coco/train2014",
+    "--params=perceptual.weights=vgg.weights.h5": "the VGG19 weights file vgg.weights.h5 is missing; set perceptual",
+    "--params=evaluate.metrics=[lpips],lpips.weights=null": "evaluate.metrics asks for lpips, which needs its weights",
+    "--params=evaluate.benchmarks.set5=none": "evaluate.benchmarks.set5: there is no folder none",
+    "--params=evaluate.matching.space=lab": "parameter 'evaluate.matching.space' is 'lab': input should be",
+    "--pipelines=postprocess": "postprocess.pictures is not set; give the folder with --params",
+    "--pipelines=materialize": "images.parquet is missing; make it first with kedro run --pipelines=ingest",
+    "--pipelines=train": "crops/train is missing; make it first with kedro run --pipelines=materialize",
+}
+
+# Starting Kedro takes seconds: all mistakes are made in one process, which reports as JSON what each command said.
+IN_ONE_PROCESS = """
+import contextlib, io, json, sys
+from kedro.framework.cli.cli import main
+
+said = {}
+for argument in json.loads(sys.argv[1]):
+    sys.argv = ["kedro", "run", argument]
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        try:
+            main()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
+    said[argument] = (code, out.getvalue(), error.getvalue())
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What `kedro run` says to each mistake, as a finished process."""
+    project = Project(tmp_path_factory.mktemp("mistakes") / "project", TINY)
+    done = project.run("python", "-c", IN_ONE_PROCESS, json.dumps(list(MISTAKES)))
     assert not project.path("data/02_intermediate/images.parquet").exists()
+    return {
+        argument: subprocess.CompletedProcess(argument, *outcome)
+        for argument, outcome in json.loads(done.stdout.splitlines()[-1]).items()
+    }
+
+
+@pytest.mark.parametrize("argument", MISTAKES)
+def test_mistakes_on_the_command_line(said, argument):
+    assert MISTAKES[argument] in error_of(said[argument])
 
 
 def test_no_generator_to_evaluate(project):
