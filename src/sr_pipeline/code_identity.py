@@ -54,12 +54,12 @@ def _file_of(module: str) -> Path:
 
 @cache
 def _imports_of(file: Path) -> tuple[str, ...]:
-    """Modules of this package that a file imports, but for those that it needs for annotations alone."""
+    """Modules of this package that a file imports, except those that it needs for annotations alone."""
     return tuple(name for node in _running_nodes(ast.parse(file.read_bytes())) for name in _imported_by(node))
 
 
 def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below one, but for those under ``if TYPE_CHECKING``."""
+    """All nodes below one, except those under ``if TYPE_CHECKING``."""
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
             yield child

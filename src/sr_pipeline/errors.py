@@ -1,10 +1,10 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can fix."""
 
 
 class UserError(Exception):
-    """Bad input or surroundings: the message is one line that says what is wrong, where, and what to do.
+    """Bad input or a bad environment: the message is one line that says what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with 1. A notebook shows it without one, too.
+    The command line prints it without a traceback and exits with 1. So does a notebook.
     """
 
     def _render_traceback_(self) -> list[str]:

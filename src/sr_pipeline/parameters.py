@@ -17,7 +17,10 @@ class RegisterParameters(Parameters):
     """The MLflow model registry."""
 
     model_name: str = Field("sr-generator", min_length=1)
-    metric: str = Field("val/srgan/psnr_y", description="set/method/metric of metrics.json; more is better")
+    metric: str = Field(
+        "val/srgan/psnr_y",
+        description="set/method/metric of metrics.json; more is better unless the metric says otherwise",
+    )
 
 
 class ProjectParameters(Parameters):

@@ -1,18 +1,18 @@
-"""Whether a process that left its name somewhere is still there."""
+"""Whether a process that left its description somewhere is still running."""
 
 import os
 import socket
 
 
 def describe_process() -> str:
-    """This process: machine, number and start, which together no other process ever has."""
+    """This process by machine, number and time of start, which together are unique."""
     import psutil
 
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
 
 
 def is_gone(description: str) -> bool:
-    """Whether a process described like this has ended; False if it ran on another machine, where nobody can see it."""
+    """Whether the process so described has ended; False if it ran on another machine, where this one cannot look."""
     import psutil
 
     parts = description.split(" ")

@@ -63,7 +63,7 @@ def test_what_is_not_there_is_told(here):
 
 
 def test_two_pictures_never_become_one(here):
-    clash = "is not enlarged: d/e.webp becomes out/e.webp, too"
+    clash = "is not enlarged: d/e.webp becomes out/e.webp as well"
     assert planned("d", "d/e.webp", output="out")[-1] == ("d/e.webp", clash)
 
 

@@ -120,7 +120,7 @@ def test_runs_side_by_side(evaluated):
     assert bicubic.split()[-2:] == [expected, expected]
     assert np.asarray(Image.open(evaluated.path("out/side.png"))).std() > 20
     again = evaluated.run("sr-pipeline", "compare", "sample", "-o", "out/side.png", check=False)
-    assert "out/side.png is there already; name another file with -o, or add --overwrite" in error_of(again)
+    assert "out/side.png exists already; name another file with -o, or add --overwrite" in error_of(again)
     unknown = evaluated.run("sr-pipeline", "compare", "nobody", check=False)
     assert "there is no run nobody; the newest are: " in error_of(unknown)
 

@@ -176,7 +176,7 @@ def test_export_to_onnx(finished, tmp_path):
     assert sr.shape == (2, 28, 36, 3)
     again = finished.run("sr-pipeline", "export", str(tmp_path / "model.onnx"), check=False)
     assert again.returncode == 1
-    assert "is there already; name another file, or add --overwrite" in again.stderr
+    assert "exists already; name another file, or add --overwrite" in again.stderr
 
 
 def _types_of_weights(path):

@@ -123,5 +123,5 @@ def test_a_file_that_changed_since_it_was_listed(folder):
     listed = list_pictures(manifest(), EvaluateParameters(benchmarks={"bench": folder}), seed=0)
     (folder / "colour.png").write_text("gone")
     colour = next(picture for picture in pictures_of(listed) if picture.key == "bench/colour")
-    with pytest.raises(UserError, match=r"colour\.png cannot be used any more \(undecodable\)"):
+    with pytest.raises(UserError, match=r"colour\.png can no longer be used \(undecodable\)"):
         colour.original()

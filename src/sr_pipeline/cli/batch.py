@@ -1,4 +1,4 @@
-"""Many pictures, one after the other: progress, and what became of each."""
+"""Enlarging many files one after the other, with progress and a line about each."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     Attributes:
         jobs: which.
         options: how.
-        as_json: tell what became of them as JSON on standard output instead of a line each.
+        as_json: report results as JSON on standard output instead of one line each.
     """
 
     jobs: list[Job]
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 def enlarge_all(batch: Batch, open_model: Callable[[], Upscale]) -> bool:
-    """Enlarge what can be; returns whether that was everything.
+    """Enlarge every picture that can be enlarged; return whether all could.
 
     Args:
         batch: the pictures.
@@ -72,7 +72,7 @@ class _Advance:
 
 
 def _result(job: Job, upscale: Upscale | None, options: Options, progress: _Advance) -> dict[str, Any]:
-    """What became of a picture, as plain values."""
+    """The result for one picture, as plain values."""
     result: dict[str, Any] = {"input": str(job.source)}
     try:
         if job.problem is not None or job.target is None or upscale is None:
@@ -95,9 +95,9 @@ def _tell(result: dict[str, Any]) -> None:
 
 
 def _pixels(path: Path) -> int:
-    """Of a picture, by the head of its file; 0 if it is none."""
+    """Pixels of a picture, from the header of its file; 0 if it is not a picture."""
     try:
         with Image.open(path) as picture:
             return picture.width * picture.height
-    except Exception:  # what Pillow's readers raise has no common class; reading it will tell
+    except Exception:  # what Pillow's readers raise has no common class; reading the file reports it
         return 0

@@ -17,7 +17,7 @@ from sr_pipeline.errors import UserError
     show_default=True,
     help="Where the picture goes.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the picture if it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace the picture if it exists.")
 def compare(runs: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Print and draw MLflow runs side by side.
 
@@ -27,6 +27,6 @@ def compare(runs: tuple[str, ...], output: Path, overwrite: bool) -> None:
     from sr_pipeline.tracking.comparison import compare_runs
 
     if output.exists() and not overwrite:
-        raise UserError(f"{output} is there already; name another file with -o, or add --overwrite")
+        raise UserError(f"{output} exists already; name another file with -o, or add --overwrite")
     click.echo(compare_runs(list(runs), output))
     click.echo(f"\npicture: {output}")

@@ -12,8 +12,8 @@ from sr_pipeline.inference.models import DEFAULT
 
 @click.command()
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
-@click.option("--model", default=DEFAULT, show_default=True, help="As of upscale.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@click.option("--model", default=DEFAULT, show_default=True, help="As for upscale.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(output: Path, model: str, overwrite: bool) -> None:
     """Write a generator as FILE: .onnx, for programs that know neither Keras nor this one, or .keras in 16 bits.
 
@@ -23,7 +23,7 @@ def export(output: Path, model: str, overwrite: bool) -> None:
     from sr_pipeline.storage import atomic_write
 
     if output.exists() and not overwrite:
-        raise UserError(f"{output} is there already; name another file, or add --overwrite")
+        raise UserError(f"{output} exists already; name another file, or add --overwrite")
     write = _exporter(output.suffix, model)
     try:
         with atomic_write(output) as unfinished:
@@ -41,7 +41,7 @@ def _exporter(suffix: str, model: str) -> Callable[[Path], None]:
     if suffix not in (".onnx", ".keras"):
         raise UserError(f"export writes .onnx and .keras files, not {suffix or 'files without an ending'}")
     file = generator_file(resolve_model(model))
-    generator = read_folded(file)  # which refuses what is no generator
+    generator = read_folded(file)  # refuses files that are not generators
     if suffix == ".onnx":
         from sr_pipeline.inference.engines.onnx_graph import export_onnx
 

@@ -1,4 +1,4 @@
-"""Which files are to be enlarged, and where the results go."""
+"""Which files to enlarge, and where the results go."""
 
 import glob
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sr_pipeline.pictures.decode import picture_files
 from sr_pipeline.pictures.writing import SUFFIXES, format_of
 
 ADDED = "_x4"
-"""What the name of a result has more than its source's, if it lies beside it."""
+"""Added to the name of a result that lies beside its source."""
 
 
 class Job(NamedTuple):
@@ -22,7 +22,7 @@ class Job(NamedTuple):
 
 
 def plan(inputs: list[str], output: Path | None, format_name: str | None) -> list[Job]:
-    """What to do for inputs as they come from a command line.
+    """The jobs for inputs as they come from a command line.
 
     Args:
         inputs: files; folders, of which all pictures at any depth are taken; patterns with ``*``, ``?`` or ``**``.
@@ -30,7 +30,7 @@ def plan(inputs: list[str], output: Path | None, format_name: str | None) -> lis
         format_name: of the results; None: that of the source, or PNG where that is not written.
 
     Raises:
-        UserError: if ``output`` cannot be what it is named.
+        UserError: if ``output`` does not fit the inputs or the format.
     """
     sources = [found for item in inputs for found in _found(item)]
     to_file = output is not None and not output.is_dir() and format_of(output) is not None
@@ -47,7 +47,7 @@ def plan(inputs: list[str], output: Path | None, format_name: str | None) -> lis
             target = output if to_file else _target(job.source, top, output, format_name)
             assert target is not None
             other = taken.setdefault(target.absolute(), job.source)
-            problem = None if other is job.source else f"is not enlarged: {other} becomes {target}, too"
+            problem = None if other is job.source else f"is not enlarged: {other} becomes {target} as well"
             job = Job(job.source, target, problem)  # noqa: PLW2901
         jobs.append(job)
     return jobs
@@ -63,7 +63,7 @@ def _found(item: str) -> Iterator[tuple[Job, Path | None]]:
         for picture in pictures:
             yield Job(picture, None), path
     elif path.exists() or not glob.has_magic(item):
-        problem = None if path.is_file() else "does not exist" if not path.exists() else "is no file"
+        problem = None if path.is_file() else "does not exist" if not path.exists() else "is not a file"
         yield Job(path, None, problem), None
     else:
         matching = sorted(Path(match) for match in glob.glob(item, recursive=True))  # noqa: PTH207  (absolute ones, too)

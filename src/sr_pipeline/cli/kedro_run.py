@@ -23,7 +23,7 @@ def cli() -> None:
 
 
 def _run(**options: Any) -> Any:
-    """Run as Kedro does, but turn what the user can mend into one line and exit code 1."""
+    """Run as Kedro does, but turn what the user can fix into one line and exit code 1."""
     try:
         _check_pipeline_names([options["pipeline"]] if options["pipeline"] else options["pipelines"] or [])
         assert kedro_run.callback is not None

@@ -18,7 +18,7 @@ from sr_pipeline.installation import missing_package
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Work with what sr-pipeline made. Trainings and evaluations are started with kedro run."""
+    """Enlarge pictures, and work with what trainings made. Trainings and evaluations are started by kedro run."""
 
 
 for _command in (upscale, app, compare, promote, export):

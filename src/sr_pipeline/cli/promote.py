@@ -5,7 +5,7 @@ import click
 
 @click.command()
 @click.argument("version", required=False)
-@click.option("--rollback", is_flag=True, help="Make the champion before the present one champion again.")
+@click.option("--rollback", is_flag=True, help="Make the previous champion the champion again.")
 @click.option("--model", "model_name", default="sr-generator", show_default=True, help="Name of the registered model.")
 def promote(version: str | None, rollback: bool, model_name: str) -> None:
     """Make a registered VERSION the champion, or go back to the one before.

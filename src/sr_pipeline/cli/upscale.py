@@ -26,7 +26,9 @@ from sr_pipeline.packaged import PACKAGED
     help=f"One of this package ({', '.join(PACKAGED)}), a .keras file, or an alias or version of the registered model, "
     "which this project folder or MLFLOW_TRACKING_URI holds.",
 )
-@click.option("--match-histogram", is_flag=True, help="Give the result the colours' histograms of the picture.")
+@click.option(
+    "--match-histogram", is_flag=True, help="Match the colour histograms of the result to those of the picture."
+)
 @click.option(
     "--format",
     "format_name",
@@ -37,7 +39,9 @@ from sr_pipeline.packaged import PACKAGED
     "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG, WebP and AVIF results."
 )
 @click.option(
-    "--tile", type=click.IntRange(1), help="Edge in pixels of what is computed at once; less takes less memory."
+    "--tile",
+    type=click.IntRange(1),
+    help="Edge in pixels of the tiles that are computed at once; smaller ones take less memory.",
 )
 @click.option(
     "--engine",
@@ -47,8 +51,8 @@ from sr_pipeline.packaged import PACKAGED
     help="What computes: OpenVINO, ONNX Runtime, or TensorFlow, which is also meant by a precision alone. auto is the "
     "fastest that is installed, whatever there is to do.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, for programs.")
 def upscale(
     inputs: tuple[str, ...],
     output: Path | None,
@@ -61,7 +65,7 @@ def upscale(
 ) -> None:
     """Enlarge pictures by 4: files, folders with all pictures below, or patterns such as "*.jpg".
 
-    Gray stays gray, transparency stays, 16 bits stay 16 bits; colour profile and EXIF come along. A picture that
+    Gray stays gray, transparency stays, 16 bits stay 16 bits; colour profile and EXIF are kept. A picture that
     cannot be enlarged is reported, and the others are done; the exit code is then 1.
     """
     from sr_pipeline.cli.batch import Batch, enlarge_all

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation rest on, as plain values."""
+"""What the figures of an evaluation depend on, as plain values."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _NOT_PROTOCOL = {"model", "benchmarks", "max_images", "metrics", "workers", "sho
 
 
 def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the generators come from, a hash of the weights of each, and what else is known of them."""
+    """Where the generators come from, a hash of the weights of each, and what else is known about them."""
     return {"source": source, "weights": {name: weights_sha256(model) for name, model in generators.items()}, **facts}
 
 

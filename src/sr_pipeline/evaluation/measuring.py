@@ -1,4 +1,4 @@
-"""What is measured of every picture, and how pictures are measured one after the other."""
+"""Measuring pictures one after the other by the chosen metrics."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -27,4 +27,4 @@ DIFFERENCES = (
     ("srresnet_matched", "srresnet"),
     ("srgan_matched", "srgan"),
 )
-"""Pairs (a, b) whose difference a - b is looked at, picture by picture."""
+"""Pairs (a, b) whose difference a - b is taken picture by picture."""

@@ -63,7 +63,7 @@ class EvaluateParameters(Parameters):
     )
     matching: MatchingParameters = MatchingParameters()
     tile: int = Field(256, ge=16, description="largest edge in LR pixels that is super-resolved at once")
-    workers: int | None = Field(None, ge=1, description="threads that measure; none: one a processor")
+    workers: int | None = Field(None, ge=1, description="threads that measure; none: one per core")
     confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals of means")
     resamples: int = Field(2000, ge=100, description="of the bootstrap (Efron 1979)")
     detail_size: int = Field(96, ge=16, multiple_of=SCALE, description="edge of the zoomed detail in HR pixels")

@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
     @property
     def key(self) -> str:
-        """By which it is told from pictures of other sets."""
+        """Set and name: unique among all pictures."""
         return f"{self.set}/{self.image}"
 
     def original(self, *, raw_gray: bool = False) -> Original:
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
             return Original(hr, SCALE, raw_gray=raw_gray and self.gray)
         except (OSError, UnusablePictureError, ValueError) as error:
             raise UserError(
-                f"{self.file} cannot be used any more ({error}); mend it, or run kedro run --pipelines=ingest again"
+                f"{self.file} can no longer be used ({error}); restore it, or run kedro run --pipelines=ingest again"
             ) from error
 
     def low_resolution(self) -> np.ndarray:
@@ -91,7 +91,7 @@ def list_pictures(images: pd.DataFrame, parameters: EvaluateParameters, seed: in
 
 
 def describe_sets(listed: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """What stands behind the figures of each set: number of pictures, one hash of all, and what was left out."""
+    """What the figures of each set depend on: the number of pictures, one hash of them all, and what was left out."""
     described: dict[str, dict[str, object]] = {}
     for name, group in listed.groupby("set", sort=False):
         usable = group[group["status"] == OK]
@@ -108,10 +108,10 @@ def describe_sets(listed: pd.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def check_benchmarks(benchmarks: Mapping[str, Path]) -> None:
-    """Check that every folder is there and has pictures, before anything runs.
+    """Check that every folder exists and holds pictures, before anything runs.
 
     Raises:
-        UserError: if one has not, or has the name of the held-out photographs.
+        UserError: if one does not, or is named like the set of held-out photographs.
     """
     for name, folder in benchmarks.items():
         parameter = f"evaluate.benchmarks.{name}"
@@ -124,7 +124,7 @@ def check_benchmarks(benchmarks: Mapping[str, Path]) -> None:
 
 
 def _held_out(images: pd.DataFrame, max_images: int | None, seed: int) -> Iterator[tuple[object, ...]]:
-    """The usable photographs of split ``val``, ordered by id; of several with one name, the id tells them apart."""
+    """The usable photographs of split ``val``, ordered by id; an id is added to names that occur twice."""
     chosen = images[(images["status"] == OK) & (images["split"] == "val")]
     if max_images is not None:
         places = [stable_hash("evaluate", seed, image_id) for image_id in chosen["id"]]

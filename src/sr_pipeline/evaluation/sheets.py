@@ -30,7 +30,7 @@ _BARS = 40  # pictures of a bar chart
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture as every method made it.
+    """A picture enlarged by every method.
 
     Attributes:
         picture: which.
@@ -51,7 +51,7 @@ class Shown:
         return most_different_crop([image for method, image in self.images.items() if method != "nearest"], size)
 
     def caption(self, method: str) -> str:
-        """The two or three figures a reader looks for."""
+        """The two or three figures that readers look for."""
         values = self.measured[method]
         formats = {"psnr_y": "{:.2f} dB", "ssim_y": "SSIM {:.3f}", LPIPS: "LPIPS {:.3f}"}
         return ", ".join(text.format(values[name]) for name, text in formats.items() if name in values)
@@ -68,7 +68,7 @@ def draw_sheets(
     Args:
         pictures: of the set.
         per_image: what was measured on them.
-        load: gets a picture by every method; a few are in memory at once.
+        load: gets a picture enlarged by every method; a few are in memory at once.
         shown: pictures on the sheets.
         detail_size: edge in pixels of the details.
 
@@ -95,7 +95,7 @@ def draw_sheets(
 
 
 def gains_over_bicubic(per_image: pd.DataFrame) -> pd.DataFrame:
-    """By how much each network is better than bicubic: a row a picture, a column a network, sorted by the last.
+    """By how much each network is better than bicubic: one row per picture, one column per network, sorted by the last.
 
     In LPIPS if it was measured, else in PSNR-Y; ``attrs["metric"]`` says which. Empty without either or without a
     network.

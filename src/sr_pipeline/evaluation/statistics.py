@@ -1,4 +1,4 @@
-"""How sure a mean over pictures is."""
+"""Means over pictures, and their confidence intervals."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _BATCH = 1_000_000  # drawn values in memory at once
 
 PairedDifference = tuple[str, str]
-"""Methods (a, b): what is looked at is a minus b, picture by picture."""
+"""Methods (a, b), whose difference a - b is taken picture by picture."""
 
 
 class Resampling(NamedTuple):
@@ -20,7 +20,7 @@ class Resampling(NamedTuple):
     Attributes:
         confidence: share of resampled means inside the interval.
         resamples: their number.
-        seed: of what is drawn; equal seeds give equal intervals.
+        seed: of the resampling; equal seeds give equal intervals.
     """
 
     confidence: float
@@ -61,8 +61,8 @@ def summarize(
     """Means of methods, and of differences between them on the same pictures, with intervals.
 
     Args:
-        per_image: columns ``set``, ``image``, ``method``, and one a metric.
-        pairs: of methods to compare; those that were not both measured are left out.
+        per_image: columns ``set``, ``image``, ``method``, and one per metric.
+        pairs: of methods to compare; a pair is left out unless both were measured.
         resampling: of the intervals.
 
     Returns:
@@ -84,7 +84,7 @@ def summarize(
 
 
 def _intervals(table: pd.DataFrame, resampling: Resampling) -> dict[str, Any]:
-    """Intervals by metric; pictures a metric was not measured on are left out of its mean."""
+    """Intervals by metric, each over the pictures on which that metric was measured."""
     return {
         str(metric): mean_with_interval(values.to_numpy(), resampling)
         for metric, column in table.items()

@@ -26,15 +26,15 @@ MAX_PIXELS = 4_000_000
 
 
 MAX_WAITING = 8
-"""Pictures in the queue; more are sent away."""
+"""Pictures in the queue; more are refused."""
 
 
 KEEP_SECONDS = 1800.0
-"""How long a result waits to be fetched."""
+"""How long a result is kept after it was last asked for."""
 
 
 class Models(Protocol):
-    """What can be chosen from, and how it is opened."""
+    """The models that can be chosen, and how one is opened."""
 
     def listed(self) -> list[dict[str, str]]:
         """``name`` and ``label`` of each, the default first."""
@@ -45,7 +45,7 @@ class Models(Protocol):
 
 @dataclass
 class Job:
-    """A picture on its way."""
+    """A picture to enlarge, and how far that is."""
 
     id: str
     folder: Path
@@ -63,7 +63,7 @@ class Job:
     last_asked: float = field(default_factory=time.monotonic)
 
     def status(self, position: int) -> dict[str, Any]:
-        """What the page shows."""
+        """What the page shows, as plain values."""
         return {
             "id": self.id,
             "state": self.state,
@@ -132,20 +132,20 @@ class JobQueue:
         """The job of that number.
 
         Raises:
-            KeyError: if there is none (any more).
+            KeyError: if there is none, or no longer.
         """
         job = self._jobs[identity]
         job.last_asked = time.monotonic()
         return job
 
     def position(self, job: Job) -> int:
-        """How many are before it."""
+        """How many jobs are before it."""
         with self._lock:
             ahead = list(self._jobs.values())
         return sum(other.state in ("waiting", "running") for other in ahead[: ahead.index(job)])
 
     def forget(self, identity: str) -> None:
-        """Drop a job and its files."""
+        """Remove a job and its files."""
         with self._lock:
             job = self._jobs.pop(identity, None)
         if job is not None:
@@ -153,7 +153,7 @@ class JobQueue:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Let the worker end after what it is doing."""
+        """Let the worker end after its present job."""
         self._queue.put(None)
 
     def _forget_old(self) -> None:

@@ -25,7 +25,7 @@ def enlarge_file(content: bytes, enlarge: Callable[[RgbImage], RgbImage]) -> byt
         enlarge: from (h, w, 3) uint8 to the larger picture.
 
     Raises:
-        UserError: if the file is no such picture, or its size is out of bounds.
+        UserError: if the file is not such a picture, or its size is out of bounds.
     """
     if not content:
         raise UserError("the picture is empty; send the bytes of a PNG or JPEG file")

@@ -23,7 +23,7 @@ _WIDTH = 1800  # pixels of the picture
 
 
 def compare_runs(names: list[str], output: Path) -> str:
-    """Draw runs side by side into ``output``, and return what they differ in as a table.
+    """Draw runs side by side into ``output``, and return a table of their differences.
 
     Args:
         names: ids, beginnings of ids, or names of runs.
@@ -59,7 +59,7 @@ def _titles(runs: list[Any]) -> list[str]:
 
 
 def _table(runs: dict[str, Any]) -> str:
-    """Who the runs are, the parameters they differ in, and all final metrics."""
+    """What the runs are, the parameters in which they differ, and all final metrics."""
     facts = {
         title: {
             "run": run.info.run_id[:8],
@@ -108,7 +108,7 @@ def _draw(client: Any, runs: dict[str, Any], output: Path) -> None:
 
 
 def _draw_metrics(runs: dict[str, Any]) -> Image.Image | None:
-    """Bars: a row a set, a column a metric, a group a method, a bar a run."""
+    """Bars: one row of charts per set, one column per metric, one group per method, one bar per run."""
     from matplotlib.figure import Figure
 
     values = {title: _final_metrics(run) for title, run in runs.items()}
@@ -140,7 +140,7 @@ def _draw_metrics(runs: dict[str, Any]) -> Image.Image | None:
 
 
 def _draw_curves(client: Any, runs: dict[str, Any]) -> Image.Image | None:
-    """What validation said during training, over its steps."""
+    """Validation metrics during training, by step."""
     from matplotlib.figure import Figure
 
     curves = [name for name in _CURVES if any(name in run.data.metrics for run in runs.values())]

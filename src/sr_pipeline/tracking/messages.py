@@ -23,7 +23,7 @@ UNSENT = Path("data/.scratch/unsent")
 _DIGEST_LENGTH = 36  # of a data set
 
 
-_FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that trying again does not mend
+_FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that another attempt does not fix
 
 
 class _Connection(NamedTuple):
@@ -109,7 +109,7 @@ def log_final_metrics(metrics: Mapping[str, Any], evaluation: Mapping[str, Any],
 
     Args:
         metrics: ``{set: {method: {metric: value}}}``.
-        evaluation: what the figures rest on.
+        evaluation: what the figures depend on.
         model_id: of the logged model that the figures belong to, if there is one yet.
     """
     if _connection is None:

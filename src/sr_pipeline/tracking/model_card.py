@@ -1,4 +1,4 @@
-"""The description of a registered version: what it is, how good it is, what it is not for (Mitchell et al. 2019)."""
+"""The model card of a registered version: what it is, how good it is, and its limits (Mitchell et al. 2019)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def write(tags: Mapping[str, str], metrics: dict[str, Any], evaluation: dict[str
     Args:
         tags: of the MLflow run.
         metrics: ``{set: {method: {metric: mean}}}``.
-        evaluation: what the figures rest on.
+        evaluation: what the figures depend on.
     """
     source = tags.get("source", "")
     weights = evaluation["model"]["weights"]["srgan"]
@@ -37,7 +37,7 @@ def write(tags: Mapping[str, str], metrics: dict[str, Any], evaluation: dict[str
     parts.append(
         "**Limits**\n"
         "- It invents plausible detail; what it adds was not seen. Not for evidence, medicine or measurement.\n"
-        "- It expects pictures reduced by antialiased bicubic filtering; noise and JPEG artefacts are enlarged, too."
+        "- It expects pictures reduced by antialiased bicubic filtering; noise and JPEG artefacts are enlarged as well."
     )
     if tags.get("perceptual_weights") == "untrained":
         parts[-1] += "\n- Its perceptual loss used untrained features: a demonstration, not the paper's result."

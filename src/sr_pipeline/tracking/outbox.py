@@ -1,7 +1,7 @@
-"""What a run reports on its way to the tracking store, by a thread of its own.
+"""Messages on their way to the tracking store, sent by a thread of their own.
 
-A slow store does not slow the work down, and one that is down does not end it: what could not be sent is kept on disk,
-and sent when the store answers again, if need be at a later start.
+A slow store does not slow down the work, and one that is down does not end it: messages that could not be sent are kept
+on disk, and sent when the store answers again, at a later start if need be.
 """
 
 import json
@@ -20,20 +20,20 @@ from sr_pipeline.storage import write_text
 log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
-"""Seconds that a store which did not answer is left alone."""
+"""Seconds to wait before a store that did not answer is tried again."""
 
 
 class RefusedError(Exception):
-    """The store answered, and will never take this; sending it again is of no use."""
+    """The store answered and will never accept this; sending it again is useless."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One thing to send.
+    """One message.
 
     Attributes:
         run: id of the run it belongs to.
-        kind: what it is, for the one who sends it.
+        kind: of the message; it decides how it is sent.
         content: plain values.
         file: on disk, sent with it.
     """
@@ -47,16 +47,16 @@ class Message:
 Send = Callable[[Message], None]
 """Sends one message.
 
-Raises ``RefusedError`` if the store will not take it, and any other exception if the store does not answer.
+Raises ``RefusedError`` if the store will never accept it, and any other exception if the store does not answer.
 """
 
 
 class Outbox:
-    """Sends messages in their order; those that cannot be sent wait in a folder.
+    """Sends messages in order; those that cannot be sent wait in a folder.
 
     Args:
-        send: sends one.
-        folder: where they wait; read again by a later ``Outbox``.
+        send: sends one message.
+        folder: where messages wait; a later ``Outbox`` reads them again.
     """
 
     def __init__(self, send: Send, folder: Path) -> None:
@@ -77,14 +77,14 @@ class Outbox:
         self._queue.join()
 
     def close(self) -> int:
-        """Send everything, what was kept too if the store answers by now; the number of messages still kept."""
+        """Send everything, and what was kept if the store answers by now; return the number of messages still kept."""
         self._queue.put(None)
         self._thread.join()
         self._quiet_until = 0.0
         return self.send_kept()
 
     def send_kept(self) -> int:
-        """Send what an earlier or this process kept; the number of messages still kept."""
+        """Send what this or an earlier process kept; return the number of messages still kept."""
         kept = sorted(self._folder.glob("*.json"))
         for number, path in enumerate(kept):
             message = _read(path)
@@ -95,7 +95,7 @@ class Outbox:
 
     def _work(self) -> None:
         while (message := self._queue.get()) is not None:
-            waiting = any(self._folder.glob("*.json"))  # the order is kept: nobody overtakes
+            waiting = any(self._folder.glob("*.json"))  # messages stay in order
             if waiting and time.monotonic() >= self._quiet_until:
                 waiting = self.send_kept() > 0
             if waiting or not self._delivered(message):

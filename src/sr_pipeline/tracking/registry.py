@@ -1,4 +1,4 @@
-"""The MLflow model registry: what is registered, which version is champion, and why."""
+"""The MLflow model registry: registered versions, which of them is champion, and why."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ _DATA, _PROTOCOL, _REASON, _PREVIOUS = "data_sha256", "protocol_sha256", "alias_
 
 
 class ModelScore(NamedTuple):
-    """What a version is judged by.
+    """The figure by which versions are compared.
 
     Attributes:
         metric: set/method/metric.
         value: of the metric.
         data_sha256: of the set's pictures.
-        protocol_sha256: of how was measured.
+        protocol_sha256: of the way it was measured.
     """
 
     metric: str
@@ -36,7 +36,7 @@ class ModelScore(NamedTuple):
 
 
 def score_of(metric: str, metrics: dict[str, float], evaluation: dict[str, Any]) -> ModelScore:
-    """The score by ``metric`` of what an evaluation measured.
+    """The score of an evaluation, by ``metric``.
 
     Raises:
         UserError: if the metric was not measured.
@@ -49,9 +49,9 @@ def score_of(metric: str, metrics: dict[str, float], evaluation: dict[str, Any])
 
 
 def choose_alias(client: Any, model_name: str, score: ModelScore) -> tuple[str, str]:
-    """The alias a new version deserves, and the reason.
+    """The alias for a new version, and the reason.
 
-    Only figures of the same metric, pictures and protocol compare; where they do not, the champion stays.
+    Figures are comparable if metric, pictures and protocol are the same; if they are not, the champion stays.
     """
     champion = find_alias(client, model_name, CHAMPION)
     if champion is None:
@@ -72,7 +72,7 @@ def choose_alias(client: Any, model_name: str, score: ModelScore) -> tuple[str, 
 
 
 def give_alias(client: Any, model_name: str, version: str, alias: str, reason: str) -> None:
-    """Give a version its alias and note why; a champion it replaces is noted, for a way back."""
+    """Give a version its alias and note the reason; a champion that it replaces is noted, so that you can go back."""
     previous = find_alias(client, model_name, CHAMPION)
     if alias == CHAMPION and previous is not None and previous.version != version:
         client.set_registered_model_tag(model_name, _PREVIOUS, previous.version)
@@ -100,7 +100,7 @@ def promote(client: Any, model_name: str, version: str) -> str:
 
 
 def roll_back(client: Any, model_name: str) -> str:
-    """Make the champion before the present one champion again.
+    """Make the previous champion the champion again.
 
     Raises:
         UserError: if none is known.
@@ -117,7 +117,7 @@ def roll_back(client: Any, model_name: str) -> str:
 
 
 def find_alias(client: Any, model_name: str, alias: str) -> Any | None:
-    """The version of that alias, None if there is none."""
+    """The version with that alias; None if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:

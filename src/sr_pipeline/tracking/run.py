@@ -82,7 +82,7 @@ def begin_run(
 
 
 def mark_killed_runs(client: Any) -> None:
-    """Mark runs of this machine that still count as running although their process is gone."""
+    """Mark runs of this machine whose process is gone as killed."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     running = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
     for run in running:
@@ -120,7 +120,7 @@ def _end_active_run(status: str, *, store_answers: bool) -> None:
 
 
 def mark_unfinished() -> None:
-    """Note that the run trains, for a later start to find if this one is killed."""
+    """Note that the run is training, so that a later start finds it if this process is killed."""
     run = messages.connected_run()
     if run is not None:
         _UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def mark_unfinished() -> None:
 
 
 def mark_finished() -> None:
-    """Take the note back: the training of the run is done."""
+    """Remove that note: the training is done."""
     if messages.connected_run() is not None:
         _UNFINISHED.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ EXPERIMENT = "sr-pipeline"
 
 
 def set_up_store(project: Path) -> Any:
-    """Import MLflow and point it at the store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder.
+    """Import MLflow and set its store: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the project folder.
 
     Queued and temporary DVC experiments run in a copy of the project that is removed afterwards; their store is that
     of the project itself, in which ``DVC_ROOT`` is.
@@ -53,7 +53,7 @@ def set_up_store(project: Path) -> Any:
 
 
 def open_store() -> Any:
-    """A client of the store of the project folder that this process is in, for commands that only look.
+    """A client of the store of the current project folder, for commands that only read.
 
     Raises:
         UserError: if there is none.

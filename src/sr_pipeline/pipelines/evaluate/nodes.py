@@ -112,7 +112,7 @@ def measure_methods(
 def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """Means over the images: ``{set: {method: {metric: mean}}}``; the table goes to the log.
 
-    A mean that is infinite, as of the PSNR of a perfect picture, or of nothing, is left out.
+    Means that are not finite are left out: the PSNR of a perfect picture is infinite.
     """
     means = per_image.drop(columns="image").groupby(["set", "method"], sort=False).mean()
     for name, table in means.groupby(level="set", sort=False):
@@ -132,7 +132,7 @@ def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters, s
 
 
 def describe_evaluation(listed: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters) -> dict[str, Any]:
-    """What the figures rest on: the model, the protocol, the pictures, the kind of processor."""
+    """What the figures depend on: the model, the protocol, the pictures, the kind of processor."""
     return {
         "model": model,
         "protocol": describe_protocol(parameters),

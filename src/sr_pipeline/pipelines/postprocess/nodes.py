@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def match_folder(parameters: PostprocessParameters) -> dict[str, Callable[[], Image.Image]]:
     """Each picture of a folder with the histogram of its input; computed when saved, one after the other.
 
-    A picture's input is the file of the same name, but for the ending, in the folder of inputs. Pictures without
+    A picture's input is the file of the same name, whatever its ending, in the folder of inputs. Pictures without
     one, and unusable files, are named in the log and left out.
 
     Raises:
