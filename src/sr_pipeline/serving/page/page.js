@@ -41,10 +41,10 @@ async function enlarge(picture) {
   let number = null;
   try {
     const query = new URLSearchParams({ name: picture.name || "picture.png", model: model.value, match: match.checked });
-    const told = await ask(`api/jobs?${query}`, { method: "POST", body: picture });
-    if (job !== mine) { leave(told.id); return; }
-    job = number = told.id;
-    await follow(told);
+    const reported = await ask(`api/jobs?${query}`, { method: "POST", body: picture });
+    if (job !== mine) { leave(reported.id); return; }
+    job = number = reported.id;
+    await follow(reported);
   } catch (error) {
     if (job !== mine && job !== number) return;  // another picture has taken its place
     progress.hidden = true;
@@ -52,33 +52,33 @@ async function enlarge(picture) {
   }
 }
 
-async function follow(told) {
-  while (told.state === "waiting" || told.state === "running") {
-    if (told.state === "waiting") say(told.position ? `Waiting; ${told.position} before this one` : "Starting …");
-    else say(`Enlarging … ${Math.round(100 * told.progress)} %`);
-    if (told.progress) progress.value = told.progress;
+async function follow(reported) {
+  while (reported.state === "waiting" || reported.state === "running") {
+    if (reported.state === "waiting") say(reported.position ? `Waiting; ${reported.position} before this one` : "Starting …");
+    else say(`Enlarging … ${Math.round(100 * reported.progress)} %`);
+    if (reported.progress) progress.value = reported.progress;
     await new Promise((resolve) => setTimeout(resolve, 250));
-    if (job !== told.id) return;
-    told = await ask(`api/jobs/${told.id}`);
-    if (job !== told.id) return;
+    if (job !== reported.id) return;
+    reported = await ask(`api/jobs/${reported.id}`);
+    if (job !== reported.id) return;
   }
   progress.hidden = true;
-  if (told.state === "failed") throw new Error(told.error);
-  await show(told);
+  if (reported.state === "failed") throw new Error(reported.error);
+  await show(reported);
 }
 
-async function show(told) {
-  const address = `api/jobs/${told.id}`;
+async function show(reported) {
+  const address = `api/jobs/${reported.id}`;
   before.src = `${address}/before`;
   after.src = `${address}/result`;
   await Promise.all([before.decode(), after.decode()]);
-  if (job !== told.id) return;
-  const [width, height] = told.size;
+  if (job !== reported.id) return;
+  const [width, height] = reported.size;
   for (const image of [before, after]) { image.style.width = `${width}px`; image.style.height = `${height}px`; }
   $("download").href = `${address}/result`;
-  $("download").download = told.name;
-  $("facts").textContent = `${told.before.join(" × ")} → ${width} × ${height} pixels in ${told.seconds.toFixed(1)} s, ` +
-    `${(told.bytes / 1e6).toFixed(1)} MB`;
+  $("download").download = reported.name;
+  $("facts").textContent = `${reported.before.join(" × ")} → ${width} × ${height} pixels in ${reported.seconds.toFixed(1)} s, ` +
+    `${(reported.bytes / 1e6).toFixed(1)} MB`;
   say("Done.");
   result.hidden = false;
   fit();
