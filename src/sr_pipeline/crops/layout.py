@@ -25,11 +25,6 @@ class CropLayout:
         """Edge of the low-resolution crop in pixels."""
         return self.crop_size // self.scale
 
-    @property
-    def record_bytes(self) -> int:
-        """Length of one record."""
-        return 3 * (self.crop_size**2 + self.lr_size**2)
-
 
 def crop_corners(seed: int, image_id: int, count: int, shape: tuple[int, int], size: int) -> list[tuple[int, int]]:
     """Top left corners (row, column) of ``count`` square crops, uniform over the image.
