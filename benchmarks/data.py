@@ -222,7 +222,7 @@ def peak_mb() -> float:
 
 
 def _rounds(*actions: Callable[[], Any], repeats: int) -> NDArray[np.float64]:
-    """Durations, a row a round: actions take turns, so that the noise of the machine meets all alike."""
+    """Durations, one row per round: actions take turns, so that the machine's noise affects them all alike."""
     return np.array([[_seconds(action) for action in actions] for _ in range(repeats)])
 
 

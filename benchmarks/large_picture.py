@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1000, 750
 
 
 def peak_memory_gb() -> float:
-    """Of this program alone: ``resource.getrusage`` counts what its parent had, too."""
+    """Of this program alone: ``resource.getrusage`` includes what its parent had."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1e6
 

@@ -31,7 +31,7 @@ GENERATORS, TRAINING_RUN, METRICS, EVALUATION = "generators", "training_run", "m
 
 
 class ProjectChecks:
-    """Finds mistakes in parameters and folders at the start instead of after hours of training."""
+    """Finds mistakes in parameters and folders at the start, not after hours of training."""
 
     def __init__(self) -> None:
         self._parameters: ProjectParameters | None = None
@@ -83,14 +83,14 @@ class CacheProtection:
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
-        """Let a file of its own take the place of a link; datasets that are folders replace files anyway."""
+        """Replace a link by a file of its own; datasets that are folders replace their files already."""
         location = _location(self._catalog, dataset_name)
         if location is not None and _is_protected_link(location):
             location.unlink()
 
 
 class MlflowTracking:
-    """One MLflow run a ``kedro run``, with a true status whatever happens."""
+    """One MLflow run per ``kedro run``, with a true status whatever happens."""
 
     def __init__(self) -> None:
         self._project = Path()

@@ -23,13 +23,13 @@ def open_catalog(*needed: str) -> "CatalogProtocol[Any, Any]":
         needed: datasets that have to be there.
 
     Raises:
-        UserError: if this is no project folder, or one of ``needed`` has not been made yet.
+        UserError: if this is not a project folder, or one of ``needed`` has not been made yet.
     """
     from kedro.utils import find_kedro_project
 
     project: Path | None = find_kedro_project(Path.cwd())
     if project is None:
-        raise UserError(f"{Path.cwd()} is in no project folder; open the notebook where it lies in the project")
+        raise UserError(f"{Path.cwd()} is not in a project folder; open the notebook from its place in the project")
     os.chdir(project)  # before Kedro is loaded, which looks for its logging configuration here
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
@@ -74,10 +74,10 @@ def power_by_frequency(y: NDArray[np.float64], bins: int = 40) -> tuple[NDArray[
 
     Args:
         y: one channel, (h, w).
-        bins: number of frequency bands between 0 and 0.5 cycles a pixel.
+        bins: number of frequency bands between 0 and 0.5 cycles per pixel.
 
     Returns:
-        The middles of the bands in cycles a pixel, and the mean power in each, (bins,) both.
+        The middles of the bands in cycles per pixel, and the mean power in each, (bins,) both.
     """
     from scipy.fft import dctn
 
@@ -100,7 +100,7 @@ def fine_detail(y: NDArray[np.float64], scale: int) -> NDArray[np.float64]:
 
 
 def _frequencies(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Spatial frequency of each component of a cosine transform in cycles a pixel.
+    """Spatial frequency of each component of a cosine transform in cycles per pixel.
 
     The cosine transform continues a picture by its mirror image; a Fourier transform, which continues it by the
     opposite edge, would count the jump between them as detail.

@@ -25,7 +25,7 @@ def processor_name() -> str:
 
 
 def processor_kind() -> str:
-    """Architecture and widest instruction set, such as ``x86_64 with AVX2``: what equal bytes depend on.
+    """Architecture and widest instruction set, such as ``x86_64 with AVX2``, on which equal bytes depend.
 
     The environment variable ``ONEDNN_MAX_CPU_ISA`` limits it, as it limits oneDNN.
     """

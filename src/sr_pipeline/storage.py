@@ -39,7 +39,7 @@ def locate(path: str | Path | UPath) -> UPath:
 
 
 def is_local(path: UPath) -> bool:
-    """Is ``path`` on a file system of this machine (which a network mount is, too)?"""
+    """Whether ``path`` is on a file system of this machine, network mounts included."""
     return path.protocol in ("", "file", "local")
 
 

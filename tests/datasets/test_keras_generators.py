@@ -64,7 +64,7 @@ def test_what_cannot_be_halved(models, tmp_path):
     with pytest.raises(UserError, match=r"large\.keras has weights in /layers/.* too large for 16 bits"):
         save_halved(tmp_path / "large.keras", tmp_path / "halved.keras")
     (tmp_path / "text.keras").write_text("no zip")
-    with pytest.raises(UserError, match=r"text\.keras is no Keras model"):
+    with pytest.raises(UserError, match=r"text\.keras is not a Keras model"):
         save_halved(tmp_path / "text.keras", tmp_path / "halved.keras")
     assert not (tmp_path / "halved.keras").exists()
 
@@ -82,6 +82,6 @@ def test_no_model_and_no_keras_file(tmp_path):
         dataset.load()
     assert isinstance(caught.value.__cause__, UserError)
     (tmp_path / "generator.keras").write_text("not a zip archive")
-    with pytest.raises(Exception, match=r"generator\.keras is no Keras model") as caught:
+    with pytest.raises(Exception, match=r"generator\.keras is not a Keras model") as caught:
         dataset.load()
     assert isinstance(caught.value.__cause__, UserError)

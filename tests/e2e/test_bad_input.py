@@ -116,4 +116,4 @@ def test_an_annotation_file_that_is_none(project):
     local = {"ingest": {"source": "coco", "coco": {"train": split, "val": split}}}
     project.path("conf/local/parameters.yml").write_text(yaml.safe_dump(local))
     error = error_of(project.kedro("run", "--pipelines=ingest", check=False))
-    assert "coco/bad.json is no COCO annotation file" in error
+    assert "coco/bad.json is not a COCO annotation file" in error

@@ -15,7 +15,7 @@ def test_downsampling_is_antialiased():
 
 
 def test_downsampling_needs_aligned_sizes(photograph):
-    with pytest.raises(ValueError, match=r"451x300 pixels is no multiple of 4"):
+    with pytest.raises(ValueError, match=r"451x300 pixels is not a multiple of 4"):
         downsample(photograph, 4)
 
 

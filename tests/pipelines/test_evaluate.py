@@ -121,7 +121,7 @@ def test_a_file_is_measured_in_its_place(tmp_path):
 
 def test_no_model_file(tmp_path):
     (tmp_path / "bad.keras").write_text("no model")
-    with pytest.raises(UserError, match=r"bad\.keras is no Keras model"):
+    with pytest.raises(UserError, match=r"bad\.keras is not a Keras model"):
         nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "bad.keras")))
     with pytest.raises(UserError, match=r"there is no model file .*none\.keras"):
         nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "none.keras")))

@@ -102,9 +102,9 @@ def test_nothing_is_both_trained_on_and_held_out(coco):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [', r"val\.json is no COCO annotation file: Expecting value at line 1 column 13 \(the end of the"),
-        ('{"images": [{"file_name": "a', r"val\.json is no .*: Unterminated string .* was it cut off\?"),
-        ('{"images": ]}', r"val\.json is no COCO annotation file: Expecting value at line 1 column 12;"),
+        ('{"images": [', r"val\.json is not a COCO annotation file: Expecting value at line 1 column 13 \(the end of "),
+        ('{"images": [{"file_name": "a', r"val\.json is not a .*: Unterminated string .* was it cut off\?"),
+        ('{"images": ]}', r"val\.json is not a COCO annotation file: Expecting value at line 1 column 12;"),
         ('{"images": [5]}', r"'id' of images\[0\] is None where a whole number should be"),
         (
             '{"images": [{"id": 1, "file_name": "a", "width": "9", "height": 9}]}',
@@ -117,16 +117,16 @@ def test_nothing_is_both_trained_on_and_held_out(coco):
         ),
         (
             '{"images": [{"id": 1, "file_name": "a", "width": 9, "height": 9}], "annotations": 5}',
-            r"val\.json is no COCO annotation file: 'int' object is not iterable",
+            r"val\.json is not a COCO annotation file: 'int' object is not iterable",
         ),
         (
             '{"images": [{"id": 1, "file_name": "a", "width": 9, "height": 9}'
             ', {"id": 1, "file_name": "b", "width": 9, "height": 9}]}',
             "it lists two images with id 1",
         ),
-        ("[]", r"val\.json is no COCO annotation file"),
+        ("[]", r"val\.json is not a COCO annotation file"),
         ("{}", r"val\.json lists no images"),
-        ('{"images": [{"file_name": "a.jpg"}]}', r"val\.json is no COCO annotation file: 'id' of images"),
+        ('{"images": [{"file_name": "a.jpg"}]}', r"val\.json is not a COCO annotation file: 'id' of images"),
     ],
 )
 def test_malformed_annotations(coco, content, message):

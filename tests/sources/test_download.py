@@ -122,7 +122,7 @@ def test_wrong_size_and_wrong_checksum(server, tmp_path):
 
 def test_an_answer_without_a_length_is_not_trusted(server, tmp_path):
     server.faults["a.zip"] = ["no length"]
-    with pytest.raises(UserError, match="does not say how long it is"):
+    with pytest.raises(UserError, match="does not state its length"):
         fetch(Download(server.url("a.zip"), tmp_path / "a.zip"))
     assert names(tmp_path) == []
 

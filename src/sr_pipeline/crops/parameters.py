@@ -14,5 +14,7 @@ class MaterializeParameters(Parameters):
         0, ge=0, lt=127.5, description="standard deviation of luma in gray levels; flatter crops are left out"
     )
     shards: int = Field(1, ge=1, description="files that the crops of a split are spread over")
-    workers: int | None = Field(None, ge=1, description="processes; 1 works without a cluster; none: as many as pay")
+    workers: int | None = Field(
+        None, ge=1, description="processes; 1 works without a cluster; none: as many as pay off"
+    )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://host:port")

@@ -191,7 +191,7 @@ def _open_unchanged(image: SourceImage) -> Any:
     try:
         content = read_bytes(image.file)
         if hashlib.sha256(content).hexdigest() == image.sha256:
-            return decode_rgb(content, max_pixels=2**40).picture  # ingest has judged its size
+            return decode_rgb(content, max_pixels=2**40).picture  # ingest has checked its size
         problem = "has changed since ingest"
     except (OSError, UnusablePictureError) as error:
         problem = f"can no longer be read ({error})"

@@ -25,7 +25,7 @@ _PATIENCE = 120  # seconds until a cluster must have a worker
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Who writes shards: so many processes of this machine (None: what pays), or the workers of a Dask scheduler."""
+    """What writes shards: processes of this machine (None: as many as pay off), or workers of a Dask scheduler."""
 
     workers: int | None = None
     scheduler: str | None = None
@@ -33,7 +33,7 @@ class WorkerConfig:
 
 @dataclass(frozen=True)
 class CropPlan:
-    """All shards of one split, and who writes them."""
+    """All shards of one split, and what writes them."""
 
     split: str
     shards: tuple[ShardPlan, ...]
@@ -81,7 +81,7 @@ class CropPlan:
         log.info("%s: %d crops of %d photographs in %d shards%s", self.split, count, images, len(entries), without)
 
     def _write_shards(self, plans: list[ShardPlan], folder: UPath) -> Iterator[dict[str, Any]]:
-        """Index entries as shards get ready, in whatever order."""
+        """Index entries in the order in which shards are finished."""
         workers = min(self.worker_config.workers or _worthwhile_workers(plans), len(plans))
         if self.worker_config.scheduler is None and workers <= 1:
             yield from (plan.write(folder) for plan in plans)

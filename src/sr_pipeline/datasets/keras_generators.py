@@ -91,7 +91,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path} is no Keras model ({reason}); train again, or name another file") from error
+        raise UserError(f"{path} is not a Keras model ({reason}); train again, or name another file") from error
 
 
 def save_keras_model(model: Any, path: Path) -> None:
@@ -118,7 +118,7 @@ def save_halved(source: Path, target: Path) -> None:
     each, fewer below 6e-5.
 
     Raises:
-        UserError: if ``source`` is no Keras file, or has weights too large for 16 bits.
+        UserError: if ``source`` is not a Keras file, or has weights too large for 16 bits.
     """
     import h5py
 

@@ -1,4 +1,4 @@
-"""Values of images: 8 bits in files, [-1, 1] where networks make or judge them."""
+"""Values of images: 8 bits in files, [-1, 1] in networks."""
 
 import numpy as np
 from numpy.typing import NDArray

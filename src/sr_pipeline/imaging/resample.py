@@ -24,7 +24,7 @@ def downsample(image: RgbImage, scale: int) -> RgbImage:
     shifts PSNR by whole decibels.
 
     Raises:
-        ValueError: if height or width is no multiple of ``scale``: the pixel grids would not align.
+        ValueError: if height or width is not a multiple of ``scale``: the pixel grids would not align.
     """
     return np.asarray(reduce_picture(Image.fromarray(image), scale))
 
@@ -33,11 +33,11 @@ def reduce_picture(picture: Image.Image, scale: int) -> Image.Image:
     """``downsample`` for a Pillow image: no copy into an array and back, for loops over many crops.
 
     Raises:
-        ValueError: if height or width is no multiple of ``scale``.
+        ValueError: if height or width is not a multiple of ``scale``.
     """
     width, height = picture.size
     if height % scale or width % scale:
-        raise ValueError(f"an image of {width}x{height} pixels is no multiple of {scale}; crop it first")
+        raise ValueError(f"an image of {width}x{height} pixels is not a multiple of {scale}; crop it first")
     return picture.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
 
 

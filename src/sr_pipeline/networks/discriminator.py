@@ -15,7 +15,7 @@ def build_discriminator(
 
     Args:
         parameters: size and variant of the network.
-        image_size: edge of the square images it judges, in pixels; a multiple of 16.
+        image_size: edge of the square input images in pixels; a multiple of 16.
         dtype: Keras dtype policy, e.g. ``float32`` or ``mixed_bfloat16`` (weights stay float32).
         seed: of the initial weights.
 

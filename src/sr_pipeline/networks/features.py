@@ -29,7 +29,7 @@ class FeatureExtractor:
         seed: of untrained weights.
 
     Raises:
-        UserError: if the weights cannot be had; there is no silent substitute.
+        UserError: if the weights are not available; nothing is substituted silently.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class GeneratorParameters(Parameters):
         if self.equal_phases and self.upsampling != "direct":
             raise ValueError("equal_phases is of upsampling 'direct'; the others have no such phases")
         if self.refinement and self.upsampling != "direct":
-            raise ValueError("refinement is of upsampling 'direct'; the others end at the full size anyway")
+            raise ValueError("refinement goes with upsampling 'direct'; the others work at full size already")
         return self
 
 

@@ -56,9 +56,9 @@ class DoublingConv2D(keras.layers.Conv2D):
     the backward pass. The results are those of ``UpSampling2D``, padding by one pixel, and ``Conv2D``.
 
     Args:
-        filters: as of ``Conv2D``.
+        filters: as for ``Conv2D``.
         mirror: pad the enlarged picture by reflection instead of zeros; of the small one that is symmetric padding.
-        kwargs: as of ``Conv2D``.
+        kwargs: as for ``Conv2D``.
     """
 
     def __init__(self, filters: int, *, mirror: bool, **kwargs: Any) -> None:

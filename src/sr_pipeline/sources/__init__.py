@@ -1,1 +1,1 @@
-"""Where photographs come from. A source yields what it knows of each; ingest opens and judges them."""
+"""Where photographs come from. A source lists what it knows about each; ingest opens and checks them."""

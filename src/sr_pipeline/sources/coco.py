@@ -138,7 +138,7 @@ def _load(file: UPath) -> dict[str, Any]:
         cut = " (the end of the file: was it cut off?)" if error.pos >= size - 1 or "Unterminated" in error.msg else ""
         raise _malformed(file, where + cut) from error
     except UnicodeDecodeError as error:
-        raise _malformed(file, f"byte {error.start} is no UTF-8 text") from error
+        raise _malformed(file, f"byte {error.start} is not UTF-8 text") from error
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error}; make it readable") from error
     if not isinstance(content, dict):
@@ -166,4 +166,4 @@ def _check_images(images: Any, split: str, file: UPath) -> None:
 
 
 def _malformed(file: UPath, reason: str) -> UserError:
-    return UserError(f"{file} is no COCO annotation file: {reason}; download or make it anew")
+    return UserError(f"{file} is not a COCO annotation file: {reason}; download or export it again")

@@ -146,7 +146,7 @@ class Downloader:
                 wait = self._patience.first_wait * 2 ** max(fruitless - 1, 0) * random.uniform(0.75, 1.25)
                 wait = max(wait, getattr(error, "wait", 0))
             except OSError as error:
-                raise UserError(f"{target} cannot be written: {error.strerror}; mend that and run again") from error
+                raise UserError(f"{target} cannot be written: {error.strerror}; fix that and run again") from error
             if self._stop.wait(min(wait, _LONGEST_WAIT)):
                 raise DownloadError("interrupted")
 
@@ -174,7 +174,7 @@ class Downloader:
             raise _AttemptError("what arrived has another MD5 than the file is known by")
 
     def _session(self) -> requests.Session:
-        """A session, so that connections are used again; one a thread, because sessions are not shared safely."""
+        """A session, so that connections are reused; one per thread, because sharing sessions is not safe."""
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
         session: requests.Session = self._local.session
@@ -231,7 +231,7 @@ def _expected_size(response: requests.Response, partial: _Partial) -> int:
     if code == requests.codes.ok:
         length = response.headers.get("Content-Length", "")
         if not length.isdigit():
-            raise DownloadError("the server does not say how long it is, so a cut file could not be told from a whole")
+            raise DownloadError("the server does not state its length, so a truncated file could not be recognized")
         return int(length)
     if code == requests.codes.partial_content:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))

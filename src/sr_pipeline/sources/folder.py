@@ -18,7 +18,7 @@ def check_folder(parameters: FolderParameters) -> UPath:
     if parameters.path is None:
         raise UserError("ingest.source=folder needs ingest.folder.path, the folder of your photographs")
     if not parameters.path.is_dir():
-        raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to one of photographs")
+        raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to a folder of photographs")
     return parameters.path
 
 
@@ -29,7 +29,7 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
     when the folder moves.
 
     Raises:
-        UserError: if there is no such folder, or a split would be empty.
+        UserError: if the folder does not exist, or a split would be empty.
     """
     root = check_folder(parameters)
     found = [(file.relative_to(root).as_posix(), file) for file in picture_files(root)]

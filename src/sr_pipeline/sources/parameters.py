@@ -74,4 +74,4 @@ class IngestParameters(Parameters):
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="share of bad files that stops the run; a single one never does"
     )
-    workers: int | None = Field(None, ge=1, description="threads that decode; none: one a processor")
+    workers: int | None = Field(None, ge=1, description="threads that decode; none: one per core")

@@ -40,7 +40,7 @@ def inspect_photographs(
     """Open and decode every photograph once, in parallel, and record what is in the file.
 
     Returns:
-        The manifest, a row a photograph (``COLUMNS``), and the ingest report
+        The manifest, one row per photograph (``COLUMNS``), and the ingest report
         ``{"total", "ok", "excluded": {reason: count}}``.
 
     Raises:
@@ -166,7 +166,7 @@ def _check_share_of_bad(manifest: pd.DataFrame, max_bad_fraction: float) -> None
         reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(bad["reason"]).most_common())
         raise UserError(
             f"{len(bad)} of {len(manifest)} photographs are bad ({reasons}), more than ingest.max_bad_fraction="
-            f"{max_bad_fraction} allows; mend or remove them (the log names some), or raise it"
+            f"{max_bad_fraction} allows; fix or remove them (the log names some), or raise it"
         )
 
 

@@ -6,7 +6,7 @@ from sr_pipeline.pipelines.register.nodes import register_generator
 
 
 def create_pipeline() -> Pipeline:
-    """From ``generators``, their measures and ``mlflow_run`` to a version in the registry, which is no dataset."""
+    """From ``generators``, their measures and ``mlflow_run`` to a version in the registry, which is not a dataset."""
     return pipeline(
         [
             node(
