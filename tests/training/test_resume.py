@@ -12,11 +12,10 @@ from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.networks.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.checkpoint import Checkpoints
-from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.recipes import Recipe, TrainParameters
-from sr_pipeline.training.trainer import Trainer
-from sr_pipeline.training.validation import Validation
+from sr_pipeline.training.setup import TrainingSetup
 from tests.conftest import PRECISIONS, SHALLOW
+from tests.training.tiny import train_on_crops
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -55,8 +54,8 @@ def trainings(crops, precision):
             if stop_at is not None and step >= stop_at:
                 raise KeyboardInterrupt
 
-        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
-        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
+        setup = TrainingSetup(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
+        return train_on_crops(crops, setup, observe, PARAMETERS, checkpoints)
 
     return run
 
@@ -91,21 +90,12 @@ VARIANTS = {
 def test_every_recipe_resumes_exactly(crops, tmp_path, variant, stops):
     """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
     recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
-    features = FeatureExtractor("untrained", SHALLOW)
-
-    def run(checkpoints=None, stop_at=None):
-        def observe(metrics, step, picture=None):
-            if stop_at is not None and step >= stop_at:
-                raise KeyboardInterrupt
-
-        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision="float32", seed=3)
-        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
-
+    train = trainings(crops, "float32")
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
-            run(checkpoints, stop_at)
-    assert_equal(run(checkpoints), run())
+            train(checkpoints, stop_at, recipe)
+    assert_equal(train(checkpoints, recipe=recipe), train(recipe=recipe))
 
 
 def assert_equal(one, other):
@@ -190,7 +180,7 @@ def test_a_refinement_is_added_to_a_pretrained_generator(train, tmp_path):
         assert 0 < np.abs(ended - started).max() < 0.01
     assert np.abs(result.get_layer("refinement_conv").get_weights()[0]).max() > 0
     result.save(tmp_path / "srresnet.keras")
-    with pytest.raises(UserError, match=r"srresnet\.keras is no generator of this recipe's network"):
+    with pytest.raises(UserError, match=r"srresnet\.keras is not a generator of this recipe's network"):
         train(recipe=recipe | {"pretraining": pretraining})
 
 
@@ -199,7 +189,7 @@ def test_a_pretrained_generator_of_another_network_is_refused(train, tmp_path, c
     other = GeneratorParameters(**RECIPE["generator"] | change)
     build_generator(other).save(tmp_path / "other.keras")
     pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "other.keras"}
-    with pytest.raises(UserError, match=r"other\.keras is no generator of this recipe's network"):
+    with pytest.raises(UserError, match=r"other\.keras is not a generator of this recipe's network"):
         train(recipe=RECIPE | {"pretraining": pretraining})
 
 
