@@ -216,7 +216,7 @@ class TrainParameters(Parameters):
         500, ge=1, description="steps between two checkpoints; they come with the next row of losses"
     )
     keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints that stay")
-    resume: bool | Literal["any"] = Field(
+    resume: Literal[True, False, "any"] = Field(
         True,
         description="go on from the newest checkpoint of the same training, if there is one; 'any': even if other code "
         "or libraries wrote it",

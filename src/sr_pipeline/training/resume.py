@@ -10,7 +10,7 @@ from sr_pipeline.training.checkpoint import Checkpoint, Checkpoints
 
 log = logging.getLogger(__name__)
 
-Resume = bool | Literal["any"]
+Resume = Literal[True, False, "any"]
 
 
 def choose_checkpoint(checkpoints: Checkpoints, resume: Resume, last_step: int) -> Checkpoint | None:
