@@ -14,7 +14,7 @@ from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.networks.precision import dtype_policy, resolve_precision
 from sr_pipeline.training.checkpoint import Checkpoint, Checkpoints
 from sr_pipeline.training.recipes import Recipe, TrainParameters
-from sr_pipeline.training.resume import choose_checkpoint, describe_checkpoint
+from sr_pipeline.training.resume import choose_checkpoint
 from sr_pipeline.training.setup import TrainingSetup
 from tests.conftest import PRECISIONS, SHALLOW
 from tests.training.tiny import train_on_crops
@@ -239,8 +239,8 @@ def test_any_code_will_do_and_is_named(kept):
     kept("old", 3, 6)
     checkpoint = choose_checkpoint(kept("new"), "any", last_step=9)
     assert checkpoint.step == 6
-    assert describe_checkpoint(checkpoint, "new") == "step 6, computed by other code or libraries (old)"
-    assert describe_checkpoint(checkpoint, "old") == "step 6"
+    assert checkpoint.origin("new") == ", computed by other code or libraries (old)"
+    assert checkpoint.origin("old") == ""
 
 
 def test_what_was_written_last_counts(kept):

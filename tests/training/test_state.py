@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -10,19 +12,23 @@ from tests.training.tiny import tiny_training, variant
 RECIPE = variant(ema_decay=0.9, growth={"steps": 1, "fade_steps": 1}, adversarial={"steps": 3})
 
 
-def test_a_checkpoint_holds_the_whole_state(features, batch):
+def test_a_checkpoint_holds_the_whole_state(features, batch, caplog):
     setup, state = tiny_training(RECIPE, features)
     step = adversarial_step(setup, state, 10, LearningRate())
     state.begin_phase("adversarial", step.optimizers)
     step(batch.hr, batch.lr)
     state.step, state.history = 2, [{"step": 2, "phase": "adversarial"}]
+    state.codes = ["old code"]
     state.best, state.kept = state.generator.get_weights(), {"srresnet": state.ema.get_weights()}
 
+    caplog.set_level(logging.INFO)
     restored = begin(setup, state.checkpoint(), "new code")
+    origin = ", computed by other code or libraries (old code)"
+    assert caplog.messages == ["going on from the checkpoint of step 2 in adversarial" + origin]
     restored.begin_phase("adversarial", adversarial_step(setup, restored, 10, LearningRate()).optimizers)
     assert restored.networks.keys() == {"generator", "discriminator", "to_rgb", "from_rgb", "ema"}
     assert (restored.step, restored.phase, restored.history) == (2, "adversarial", state.history)
-    assert restored.codes == [*state.codes, "new code"]
+    assert restored.codes == ["old code", "new code"]
     expected, arrays = state.arrays(), restored.arrays()
     assert arrays.keys() == expected.keys()
     assert {name.partition("/")[0] for name in arrays} == {"networks", "optimizers", "kept", "best"}

@@ -44,6 +44,11 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
 
+    def origin(self, code: str) -> str:
+        """What logs say of one that other code than ``code`` computed, or began; empty if none did."""
+        others = [other for other in self.codes if other != code]
+        return f", computed by other code or libraries ({', '.join(others)})" if others else ""
+
 
 class Checkpoints:
     """The newest checkpoints of one training, in a folder of its own.

@@ -36,14 +36,6 @@ def choose_checkpoint(checkpoints: Checkpoints, resume: Resume, last_step: int) 
     return own
 
 
-def describe_checkpoint(checkpoint: Checkpoint, code: str) -> str:
-    """Which step it is of, and by which other code and libraries than ``code`` it was computed."""
-    others = [other for other in checkpoint.codes if other != code]
-    return f"step {checkpoint.step}" + (
-        f", computed by other code or libraries ({', '.join(others)})" if others else ""
-    )
-
-
 def _newest_of_any(checkpoints: Checkpoints, last_step: int) -> Checkpoint | None:
     """The newest checkpoint of the folder that was written last."""
     everyone = sorted([checkpoints, *_others(checkpoints)], key=lambda each: each.written, reverse=True)

@@ -130,7 +130,8 @@ def begin(setup: TrainingSetup, checkpoint: Checkpoint | None = None, code: str 
     with setup.devices.strategy.scope():
         state = _build(setup)
         if checkpoint:
-            log.info("going on from the checkpoint of step %d in %s", checkpoint.step, checkpoint.phase)
+            step, phase, origin = checkpoint.step, checkpoint.phase, checkpoint.origin(code)
+            log.info("going on from the checkpoint of step %d in %s%s", step, phase, origin)
             state.restore(checkpoint)
         elif pretraining and pretraining.given:
             weights = pretrained_weights(setup, state.generator.get_weights(), pretraining.given)

@@ -62,7 +62,7 @@ def train_generators(
     from sr_pipeline.training.identity import TrainingInputs, checkpoint_id, code_id, training_id
     from sr_pipeline.training.input import CropPair, training_batches
     from sr_pipeline.training.loop import train
-    from sr_pipeline.training.resume import choose_checkpoint, describe_checkpoint
+    from sr_pipeline.training.resume import choose_checkpoint
     from sr_pipeline.training.setup import TrainingSetup
     from sr_pipeline.training.state import begin
     from sr_pipeline.training.validation import Validation, picture_of, super_resolve_crops
@@ -76,7 +76,7 @@ def train_generators(
     folder = CHECKPOINTS / resumable / code
     checkpoints = Checkpoints(folder, parameters.keep_checkpoints, writes=is_chief(parameters.distribute))
     checkpoint = choose_checkpoint(checkpoints, parameters.resume, recipe.total_steps)
-    resumed_from = checkpoint and f"{resumable} {describe_checkpoint(checkpoint, code)}"
+    resumed_from = checkpoint and f"{resumable} step {checkpoint.step}{checkpoint.origin(code)}"
     with devices.strategy.scope():
         layers = recipe.adversarial.features
         features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
