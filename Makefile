@@ -61,6 +61,7 @@ lock: $(READY)  ## requirements.lock for what pyproject.toml asks; `make lock UP
 dvc-deps: $(READY)  ## the code that each stage of dvc.yaml depends on, from the imports
 	$(BIN)/python scripts/dvc_code_deps.py
 
-clean:  ## remove what runs wrote; .venv and data/01_raw stay
+clean:  ## remove what runs wrote; .venv, data/01_raw and the checkpoints of the newest three trainings stay
 	rm -rf mlflow.db mlartifacts bench.json build site
-	git clean -fdXq $(filter-out data/01_raw,$(wildcard data/*)) data/.scratch
+	git clean -fdXq $(filter-out data/01_raw,$(wildcard data/*))
+	scripts/clean-scratch.sh

@@ -23,8 +23,11 @@ from sr_pipeline.networks.precision import dtype_policy, resolve_precision
 from sr_pipeline.tracking import messages, store
 from sr_pipeline.training.checkpoint import Checkpoints
 from sr_pipeline.training.input import CropPair, training_batches
-from sr_pipeline.training.recipes import LearningRate, Recipe, TrainParameters
-from sr_pipeline.training.trainer import Trainer
+from sr_pipeline.training.loop import train
+from sr_pipeline.training.phases import adversarial_step, pretraining_step
+from sr_pipeline.training.recipes import LearningRate, Recipe
+from sr_pipeline.training.setup import TrainingSetup
+from sr_pipeline.training.state import begin
 from sr_pipeline.training.validation import Validation
 
 CROP = 96
@@ -89,12 +92,13 @@ def matmul_peak(dtype: str, size: int = 4096, repeats: int = 7) -> float:
 def measure_steps(recipe: Recipe, precision: str) -> dict[str, float]:
     """Seconds of one pretraining and one adversarial step of ``recipe`` on random crops."""
     features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
-    trainer = Trainer(recipe, features, crop_size=CROP, precision=precision, seed=0)
+    setup = TrainingSetup(recipe, features, crop_size=CROP, precision=precision)
+    state = begin(setup)
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (recipe.batch_size, CROP, CROP, 3), np.uint8)
     lr = rng.integers(0, 256, (recipe.batch_size, CROP // 4, CROP // 4, 3), np.uint8)
-    pretraining = trainer.pretraining_step(1000, LearningRate())
-    adversarial = trainer.adversarial_step(1000, LearningRate())
+    pretraining = pretraining_step(setup, state, 1000, LearningRate())
+    adversarial = adversarial_step(setup, state, 1000, LearningRate())
     return {
         "pretraining_step_s": median_seconds(lambda: pretraining(hr, lr)["pixel_loss"].numpy(), 5),
         "adversarial_step_s": median_seconds(lambda: adversarial(hr, lr)["generator_loss"].numpy(), 3),
@@ -138,16 +142,13 @@ def measure_overhead(recipe: Recipe, precision: str, steps: int = 1050) -> dict[
         plan_shards(write_jpegs(folder / "jpegs"), 60, layout).write(folder / "crops")
         crops = CropShards(folder / "crops")
         mlflow = store.set_up_store(folder)
-        trainer = Trainer(
-            short,
-            FeatureExtractor("untrained", dtype=dtype_policy(precision)),
-            crop_size=CROP,
-            precision=precision,
-            seed=0,
-        )
+        features = FeatureExtractor("untrained", dtype=dtype_policy(precision))
+        setup = TrainingSetup(short, features, crop_size=CROP, precision=precision)
+        batches = training_batches(crops, short.batch_size, augment=short.augment, seed=0)
         validation = Validation([CropPair(*crops[i]) for i in range(16)])
         with mlflow.start_run(log_system_metrics=True):
-            trainer.train(crops, validation, TrainParameters(), observe, Checkpoints(folder / "checkpoints", 2))
+            checkpoints = Checkpoints(folder / "checkpoints", 2)
+            train(setup, begin(setup), batches, validation, observe, checkpoints=checkpoints)
     reports = [report for report in reports if report[1] <= steps]
     elapsed = reports[-1][0] - reports[0][0]
     counts = [later[1] - earlier[1] for earlier, later in itertools.pairwise(reports)]

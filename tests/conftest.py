@@ -68,7 +68,6 @@ PATIENCE = 600
 LONGEST_FIRST = (
     "e2e/test_dvc.py",
     "e2e/test_interruption.py",
-    "training/test_trainer.py",
     "training/test_resume.py",
     "e2e/test_evaluate.py",
     "e2e",

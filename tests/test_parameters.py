@@ -72,6 +72,7 @@ def test_recipe_seed_is_the_defaults_and_ledig2017_is_the_papers(base):
             "int8",
             "parameter 'train.precision' is 'int8': input should be 'auto', 'float32', 'bfloat16' or 'float16'",
         ),
+        ("train.resume", "always", "parameter 'train.resume' is 'always': input should be True, False or 'any'"),
         ("materialize.crop_size", 50, "parameter 'materialize.crop_size' is 50: input should be a multiple of 4"),
     ],
 )
@@ -87,13 +88,11 @@ def test_an_unknown_recipe_is_told_of_all_there_are(base):
     assert str(caught.value) == f"recipe 'zzz' is unknown; choose one of: {', '.join(sorted(base['recipes']))}"
 
 
-def test_a_missing_pretrained_generator_is_told_before_the_run():
-    with pytest.raises(
-        UserError, match=r"pretrained generator gone\.keras is missing; set recipes\.<name>\.pretraining"
-    ):
-        PretrainingParameters(generator="gone.keras").check_file()
-    with pytest.raises(UserError, match=r"gone\.keras is missing; set recipes\.<name>\.pretraining\.start to one of"):
-        PretrainingParameters(start="gone.keras").check_file()
+def test_a_missing_pretrained_generator_is_reported_before_the_run():
+    for field, otherwise in (("generator", "make its steps"), ("start", "train from nothing")):
+        missing = rf"gone\.keras is missing; set recipes\.<name>\.pretraining\.{field} to .* or to null to {otherwise}$"
+        with pytest.raises(UserError, match=missing):
+            PretrainingParameters(**{field: "gone.keras"}).check_file()
     PretrainingParameters(start="fidelity").check_file()
 
 

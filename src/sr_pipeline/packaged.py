@@ -65,6 +65,15 @@ def generator_file(name: str | Path) -> Path:
     return packaged_file(str(name)) if str(name) in PACKAGED else Path(name)
 
 
+def weights_file(weights: str | Path, name: str) -> Path:
+    """The file that ``weights`` means: ``packaged`` for ``VGG19`` or ``LPIPS_ALEX``, as ``name`` says, or a path.
+
+    Raises:
+        UserError: if a packaged file is not as it was packaged.
+    """
+    return packaged_weights(name) if weights == "packaged" else Path(weights)
+
+
 def _checked(path: Path, sha256: str) -> Path:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

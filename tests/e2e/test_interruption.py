@@ -6,10 +6,12 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import mlflow
 import pytest
 
+from sr_pipeline.training.checkpoint import Checkpoints
 from tests.conftest import PATIENCE, PRECISIONS, RESULTS, TINY, Project, digests
 
 LONG = "--params=recipes.sample.pretraining.steps=100000"
@@ -63,6 +65,31 @@ def test_a_run_killed_twice_goes_on_and_gives_the_bytes_of_another_that_was_not(
         assert digests(project, pattern) == digests(finished, pattern), pattern
         assert digests(project, pattern), pattern
     assert not project.path("data/.scratch/unfinished_run").exists()
+
+
+def by_other_code(project):
+    """Make the checkpoints of a training those of other code, and say which one is the newest."""
+    (folder,) = project.path("data/.scratch/checkpoints").glob("*/*")
+    checkpoint = Checkpoints(folder, keep=1).newest(100_000)
+    shutil.rmtree(folder)
+    Checkpoints(folder.with_name("other-code"), keep=1).save(replace(checkpoint, codes=["other-code"]))
+    return f"{folder.parent.name} step {checkpoint.step}"
+
+
+def test_a_training_of_other_code_goes_on_only_if_asked_to(prepared):
+    arguments = ("--pipelines=train", "--params=train.checkpoint_every=4")
+    kill_at(prepared, "pretraining 6/12", *arguments)
+    started = newest_run(prepared)
+    checkpoint = by_other_code(prepared)
+    refused = prepared.kedro("run", *arguments, check=False)
+    assert refused.returncode == 1
+    assert "code or libraries have changed since; train.resume=any goes on" in refused.stderr.splitlines()[-1]
+    assert newest_run(prepared).info.status == "FAILED"
+    log = prepared.kedro("run", arguments[0], f"{arguments[1]},train.resume=any").stderr
+    assert ", computed by other code or libraries (other-code)" in log
+    run = newest_run(prepared)
+    assert (run.info.run_id, run.info.status) == (started.info.run_id, "FINISHED")
+    assert run.data.tags["resumed_from"] == f"{checkpoint}, computed by other code or libraries (other-code)"
 
 
 @pytest.mark.slow

@@ -1,12 +1,17 @@
 import hashlib
 
+import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
-from sr_pipeline.crops.layout import CropLayout
+from sr_pipeline.crops.layout import CropLayout, cut_pairs
 from sr_pipeline.crops.shards import CropShards, ShardPlan, SourceImage
 from sr_pipeline.crops.writing import CropPlan
+from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.training.input import CropPair
+from tests.conftest import SHALLOW
+from tests.training.tiny import RECIPE, tiny_training
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +28,20 @@ def crops_of_size(tmp_path_factory):
         return CropShards(folder / "crops")
 
     return make
+
+
+@pytest.fixture(scope="module")
+def features():
+    return FeatureExtractor("untrained", SHALLOW)
+
+
+@pytest.fixture
+def tiny(features):
+    """A training of RECIPE at its start."""
+    return tiny_training(RECIPE, features)
+
+
+@pytest.fixture
+def batch(photograph):
+    pairs = list(cut_pairs(Image.fromarray(photograph), [(100, 100), (60, 200)], 48, 4))
+    return CropPair(*(np.stack([np.asarray(crop) for crop in crops]) for crops in zip(*pairs, strict=True)))

@@ -9,10 +9,10 @@ import tensorflow as tf
 from sr_pipeline.crops.shards import CropShards
 from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.training.devices import open_devices
-from sr_pipeline.training.input import CropPair
 from sr_pipeline.training.recipes import Recipe, TrainParameters
-from sr_pipeline.training.trainer import Trainer
-from sr_pipeline.training.validation import Validation
+from sr_pipeline.training.setup import TrainingSetup
+from sr_pipeline.training.state import begin
+from tests.training.tiny import train_on_crops
 
 
 def main(crops: CropShards, recipe: Recipe) -> None:
@@ -24,16 +24,11 @@ def main(crops: CropShards, recipe: Recipe) -> None:
         devices = open_devices(distribute)
         with devices.strategy.scope():
             features = FeatureExtractor("untrained", recipe.adversarial.features)
-        trainer = Trainer(recipe, features, crop_size=48, precision="float32", seed=3, devices=devices)
-        results[distribute] = trainer.train(
-            crops,
-            Validation([CropPair(*crops[0])]),
-            TrainParameters(log_every=1),
-            lambda metrics, step, picture=None: None,
-        )
+        setup = TrainingSetup(recipe, features, crop_size=48, seed=3, devices=devices)
+        results[distribute] = train_on_crops(crops, setup, parameters=TrainParameters(log_every=1))
         sys.stdout.write(f"{distribute} {devices.replicas}\n")
     one, two = results["none"], results["mirrored"]
-    start = Trainer(recipe, features, crop_size=48, precision="float32", seed=3).generator.get_weights()
+    start = begin(TrainingSetup(recipe, features, crop_size=48, seed=3)).generator.get_weights()
     # Adam turns the rounding of a gradient near zero into a whole step, so the distance is taken over all weights.
     for name, model in one.generators.items():
         moved = distance(model.get_weights(), start)

@@ -1,6 +1,9 @@
-"""An interrupted training ends as the uninterrupted one, to the bit."""
+"""An interrupted training ends as the uninterrupted one, to the bit; and which checkpoint it goes on from."""
 
+import logging
+import os
 from dataclasses import replace
+from itertools import count
 
 import keras
 import numpy as np
@@ -8,15 +11,13 @@ import pytest
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.networks.precision import dtype_policy, resolve_precision
-from sr_pipeline.training.checkpoint import Checkpoints
-from sr_pipeline.training.input import CropPair
+from sr_pipeline.training.checkpoint import Checkpoint, Checkpoints
 from sr_pipeline.training.recipes import Recipe, TrainParameters
-from sr_pipeline.training.trainer import Trainer
-from sr_pipeline.training.validation import Validation
+from sr_pipeline.training.resume import choose_checkpoint
+from sr_pipeline.training.setup import TrainingSetup
 from tests.conftest import PRECISIONS, SHALLOW
+from tests.training.tiny import train_on_crops
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -55,8 +56,8 @@ def trainings(crops, precision):
             if stop_at is not None and step >= stop_at:
                 raise KeyboardInterrupt
 
-        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
-        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
+        setup = TrainingSetup(Recipe.model_validate(recipe), features, crop_size=48, precision=precision, seed=3)
+        return train_on_crops(crops, setup, observe, PARAMETERS, checkpoints)
 
     return run
 
@@ -91,21 +92,12 @@ VARIANTS = {
 def test_every_recipe_resumes_exactly(crops, tmp_path, variant, stops):
     """Reports come at steps 2, 4 and so on, and where phases end; checkpoints at each third step or with the next."""
     recipe = {key: value for key, value in RECIPE.items() if key != "pretraining"} | VARIANTS[variant]
-    features = FeatureExtractor("untrained", SHALLOW)
-
-    def run(checkpoints=None, stop_at=None):
-        def observe(metrics, step, picture=None):
-            if stop_at is not None and step >= stop_at:
-                raise KeyboardInterrupt
-
-        trainer = Trainer(Recipe.model_validate(recipe), features, crop_size=48, precision="float32", seed=3)
-        return trainer.train(crops, Validation([CropPair(*crops[0])]), PARAMETERS, observe, checkpoints)
-
+    train = trainings(crops, "float32")
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     for stop_at in stops:
         with pytest.raises(KeyboardInterrupt):
-            run(checkpoints, stop_at)
-    assert_equal(run(checkpoints), run())
+            train(checkpoints, stop_at, recipe)
+    assert_equal(train(checkpoints, recipe=recipe), train(recipe=recipe))
 
 
 def assert_equal(one, other):
@@ -177,32 +169,6 @@ def test_what_is_kept_can_lie_between_the_phases(train, uninterrupted, tmp_path)
             assert np.allclose(blended, 0.75 * start + 0.25 * last, atol=1e-6)
 
 
-def test_a_refinement_is_added_to_a_pretrained_generator(train, tmp_path):
-    direct = RECIPE["generator"] | {"upsampling": "direct", "batch_normalization": False}
-    recipe = RECIPE | {"generator": direct, "adversarial": RECIPE["adversarial"] | {"steps": 1}}
-    plain = train(recipe=recipe).generators["srresnet"]
-    plain.save(tmp_path / "srresnet.keras")
-    pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "srresnet.keras"}
-    refined = direct | {"refinement": {"filters": 4, "layers": 2}}
-    result = train(recipe=recipe | {"generator": refined, "pretraining": pretraining}).generators["srgan"]
-    for name in ("head_conv", "tail_conv"):
-        started, ended = plain.get_layer(name).get_weights()[0], result.get_layer(name).get_weights()[0]
-        assert 0 < np.abs(ended - started).max() < 0.01
-    assert np.abs(result.get_layer("refinement_conv").get_weights()[0]).max() > 0
-    result.save(tmp_path / "srresnet.keras")
-    with pytest.raises(UserError, match=r"srresnet\.keras is no generator of this recipe's network"):
-        train(recipe=recipe | {"pretraining": pretraining})
-
-
-@pytest.mark.parametrize("change", [{"blocks": 2}, {"padding": "zero"}, {"output": "linear"}])
-def test_a_pretrained_generator_of_another_network_is_refused(train, tmp_path, change):
-    other = GeneratorParameters(**RECIPE["generator"] | change)
-    build_generator(other).save(tmp_path / "other.keras")
-    pretraining = RECIPE["pretraining"] | {"generator": tmp_path / "other.keras"}
-    with pytest.raises(UserError, match=r"other\.keras is no generator of this recipe's network"):
-        train(recipe=RECIPE | {"pretraining": pretraining})
-
-
 def test_a_generator_can_be_fine_tuned(train, uninterrupted, tmp_path):
     """Both phases begin with its weights; interrupted, the training ends as uninterrupted."""
     uninterrupted.generators["srresnet"].save(tmp_path / "given.keras")
@@ -216,3 +182,77 @@ def test_a_generator_can_be_fine_tuned(train, uninterrupted, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(checkpoints, 6, recipe)
     assert_equal(train(checkpoints, recipe=recipe), tuned)
+
+
+def checkpoint_of(step, code):
+    return Checkpoint(step, "adversarial", {"networks/generator": [np.zeros(1)]}, codes=[code])
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Makes the checkpoints of some code, with one of each step; each call writes later than the one before."""
+    times = count(1)
+
+    def make(code, *steps):
+        checkpoints = Checkpoints(tmp_path / "id" / code, keep=2)
+        for step in steps:
+            checkpoints.save(checkpoint_of(step, code))
+        for file in checkpoints.folder.glob("*"):
+            os.utime(file, (written := next(times), written))
+        return checkpoints
+
+    return make
+
+
+@pytest.mark.parametrize("resume", [True, "any"])
+def test_the_same_code_goes_on(kept, resume):
+    kept("old", 3)
+    assert choose_checkpoint(kept("new", 6), resume, last_step=9).step == 6
+
+
+@pytest.mark.parametrize("resume", [True, "any"])
+def test_nothing_kept_is_nothing_to_go_on_from(kept, resume):
+    assert choose_checkpoint(kept("new"), resume, last_step=9) is None
+
+
+def test_an_interrupted_training_of_other_code_is_not_begun_anew_without_a_word(kept):
+    kept("old", 3, 6)
+    message = (
+        "this training was interrupted at step 6 of 9, and code or libraries have changed since; "
+        "train.resume=any goes on from there, train.resume=false starts over"
+    )
+    with pytest.raises(UserError) as caught:
+        choose_checkpoint(kept("new"), True, last_step=9)
+    assert str(caught.value) == message
+
+
+def test_a_finished_training_of_other_code_is_done_anew_and_the_log_says_so(kept, caplog):
+    caplog.set_level(logging.INFO)
+    kept("older", 3)  # what the finished one went on from, or what was started over
+    kept("old", 6, 9)
+    assert choose_checkpoint(kept("new"), True, last_step=9) is None
+    assert caplog.messages == ["code or libraries have changed since this training was finished: it starts anew"]
+
+
+def test_any_code_will_do_and_is_named(kept):
+    kept("older", 8)
+    kept("old", 3, 6)
+    checkpoint = choose_checkpoint(kept("new"), "any", last_step=9)
+    assert checkpoint.step == 6
+    assert checkpoint.origin("new") == ", computed by other code or libraries (old)"
+    assert checkpoint.origin("old") == ""
+
+
+def test_what_was_written_last_counts(kept):
+    own = kept("new", 3)
+    kept("old", 6)
+    assert choose_checkpoint(own, "any", last_step=9).step == 6
+    assert choose_checkpoint(own, True, last_step=9).step == 3
+
+
+def test_starting_over_removes_what_the_same_code_kept(kept):
+    kept("old", 6)
+    own = kept("new", 3)
+    assert choose_checkpoint(own, False, last_step=9) is None
+    assert own.newest(9) is None
+    assert choose_checkpoint(own, "any", last_step=9).codes == ["old"]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.packaged import LPIPS_ALEX, packaged_weights
+from sr_pipeline.packaged import LPIPS_ALEX, weights_file
 
 # The scaling layer of the authors' code: ImageNet's mean and deviation for inputs in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -32,7 +32,7 @@ class Lpips:
     """
 
     def __init__(self, weights: str | Path = "packaged") -> None:
-        file = packaged_weights(LPIPS_ALEX) if weights == "packaged" else Path(weights)
+        file = weights_file(weights, LPIPS_ALEX)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 self._convolutions = [

@@ -179,9 +179,12 @@ def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | Non
 
 
 def _agrees(run: Any, parameters: dict[str, str]) -> bool:
-    """Does no logged parameter of ``run`` contradict?"""
+    """Does no logged parameter of ``run`` contradict?
+
+    Except whether an interrupted training goes on: ``any`` goes on with one that began with ``true``.
+    """
     known = run.data.params
-    return all(known.get(name, value) == value for name, value in parameters.items())
+    return all(known.get(name, value) == value for name, value in parameters.items() if name != "train.resume")
 
 
 def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:

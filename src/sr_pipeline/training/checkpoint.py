@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Arrays = list[NDArray[Any]]
 _NOTES = "notes"
+_NOTED = ("step", "phase", "history", "codes")
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,26 @@ class Checkpoint:
         phase: in which that step was.
         arrays: weights and optimizer variables by what they belong to.
         history: rows reported so far.
+        codes: hashes of the code and libraries that computed it, in their order.
     """
 
     step: int
     phase: str
     arrays: dict[str, Arrays]
     history: list[dict[str, Any]] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+
+    def origin(self, code: str) -> str:
+        """What logs say of one that other code than ``code`` computed, or began; empty if none did."""
+        others = [other for other in self.codes if other != code]
+        return f", computed by other code or libraries ({', '.join(others)})" if others else ""
 
 
 class Checkpoints:
     """The newest checkpoints of one training, in a folder of its own.
 
     Args:
-        folder: named by all that decides the training, so that no other one's state is ever found there.
+        folder: named by all that decides the training, and by the code, so that no other state is ever found there.
         keep: how many to keep.
         writes: whether this process writes them; of several that train together only one does.
     """
@@ -64,7 +72,7 @@ class Checkpoints:
         """
         if not self._writes:
             return
-        notes = {"step": checkpoint.step, "phase": checkpoint.phase, "history": checkpoint.history}
+        notes = {name: getattr(checkpoint, name) for name in _NOTED}
         content: dict[str, Any] = {_NOTES: np.array(json.dumps(notes))}
         for name, arrays in checkpoint.arrays.items():
             content |= {f"{name}/{i}": array for i, array in enumerate(arrays)}
@@ -87,17 +95,22 @@ class Checkpoints:
         for path in self._all() if self._writes else []:
             path.unlink()
 
-    def newest_step(self, last_step: int) -> int | None:
-        """The step of the newest checkpoint of at most ``last_step`` steps, by its name; it may still be damaged."""
-        steps = [int(path.stem.removeprefix("step-")) for path in self._all()]
-        return next((step for step in steps if step <= last_step), None)
+    @property
+    def newest_step(self) -> int | None:
+        """The step of the newest checkpoint, by its name; it may still be damaged."""
+        return next((int(path.stem.removeprefix("step-")) for path in self._all()), None)
+
+    @property
+    def written(self) -> float:
+        """When the newest was written, in seconds since 1970; 0 if there is none."""
+        return max((path.stat().st_mtime for path in self._all()), default=0.0)
 
     def newest(self, last_step: int) -> Checkpoint | None:
         """The newest whole checkpoint of at most ``last_step`` steps."""
         for path in self._all():
             try:
                 checkpoint = _read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
                 log.warning("checkpoint %s is damaged (%s) and left out", path, error)
                 continue
             if checkpoint.step <= last_step:
@@ -120,4 +133,4 @@ def _read(path: Path) -> Checkpoint:
             match = re.fullmatch(r"(.+)/\d+", key)
             if match:
                 arrays.setdefault(match[1], []).append(content[key])
-    return Checkpoint(notes["step"], notes["phase"], arrays, notes["history"])
+    return Checkpoint(arrays=arrays, **notes)

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from sr_pipeline.code_identity import code_sha256
-from sr_pipeline.packaged import LPIPS_ALEX, VGG19, generator_file, packaged_weights
+from sr_pipeline.packaged import LPIPS_ALEX, VGG19, generator_file, weights_file
 from sr_pipeline.training.recipes import Recipe, TrainParameters
+
+COMPUTING = ("sr_pipeline.training.loop", "sr_pipeline.training.input")
+"""Modules that, with all that they import, compute a training: its steps and its batches."""
 
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """All that decides trained weights, but the code.
+    """All that decides trained weights, except the code.
 
     Attributes:
         recipe: what to train.
@@ -36,19 +39,19 @@ class TrainingInputs:
     def content(self) -> dict[str, Any]:
         """As plain values."""
         recipe = self.recipe.model_dump(mode="json")
-        if recipe["pretraining"]:
-            for field in ("generator", "start"):
-                named = recipe["pretraining"].pop(field)
-                if named:
-                    recipe["pretraining"][f"{field}_sha256"] = _file_digest(generator_file(named))
+        pretraining = recipe["pretraining"]
+        if pretraining:
+            start, generator = pretraining.pop("start"), pretraining.pop("generator")
+            if generator:  # takes the place of steps that would begin with `start`
+                pretraining["generator_sha256"] = _file_digest(generator_file(generator))
+            elif start:
+                pretraining["start_sha256"] = _file_digest(generator_file(start))
         return {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
 
     @cached_property
     def _weights_content(self) -> str:
         weights = self.perceptual_weights
-        if weights == "packaged":
-            return _file_digest(packaged_weights(VGG19))
-        return weights if weights in ("imagenet", "untrained") else _file_digest(weights)
+        return weights if weights in ("imagenet", "untrained") else _file_digest(weights_file(weights, VGG19))
 
 
 def training_id(inputs: TrainingInputs) -> str:
@@ -57,21 +60,27 @@ def training_id(inputs: TrainingInputs) -> str:
 
 
 def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_weights: str | None = None) -> str:
-    """Equal ids mean that one training can go on from the other's checkpoints.
+    """Equal ids mean that one training can go on from the other's checkpoints, if their ``code_id`` is equal, too.
 
-    That takes the same code and libraries, and the same rows of the history. The number of steps does not matter
-    where the learning rate of the last phase does not depend on it: a finished training can be extended. Nor does the
-    interpolation, which comes after all steps.
+    That takes the same rows of the history. The number of steps does not matter where the learning rate of the last
+    phase does not depend on it: a finished training can be extended. Nor does the interpolation, which comes after all
+    steps.
     """
     content = inputs.content()
     del content["recipe"]["adversarial"]["interpolation"]
     if inputs.recipe.adversarial.learning_rate.decay == "constant":
         del content["recipe"]["adversarial"]["steps"]
     content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})
-    lpips_file = packaged_weights(LPIPS_ALEX) if lpips_weights == "packaged" else lpips_weights
-    content["lpips_weights"] = lpips_file and _file_digest(lpips_file)
-    content["code"] = _code_digest()
+    content["lpips_weights"] = lpips_weights and _file_digest(weights_file(lpips_weights, LPIPS_ALEX))
     return _digest(content)
+
+
+def code_id() -> str:
+    """Hash of the code and libraries that compute a training."""
+    digest = hashlib.sha256(code_sha256(*COMPUTING).encode())
+    for name in ("grain", "keras", "numpy", "tensorflow"):
+        digest.update(f"{name} {metadata.version(name)}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -81,11 +90,3 @@ def _digest(content: dict[str, Any]) -> str:
 def _file_digest(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _code_digest() -> str:
-    digest = hashlib.sha256()
-    digest.update(code_sha256("sr_pipeline.training.trainer").encode())
-    for name in ("grain", "keras", "numpy", "tensorflow"):
-        digest.update(f"{name} {metadata.version(name)}".encode())
-    return digest.hexdigest()

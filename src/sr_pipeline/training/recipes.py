@@ -67,10 +67,10 @@ class PretrainingParameters(Parameters):
             UserError: if it does not.
         """
         if self.given is not None and not self.given.is_file():
-            field = "generator" if self.generator else "start"
+            field, otherwise = ("generator", "make its steps") if self.generator else ("start", "train from nothing")
             raise UserError(
                 f"the pretrained generator {self.given} is missing; set recipes.<name>.pretraining.{field} to one of "
-                f"this package ({', '.join(PACKAGED)}), to a .keras file, or to null to train from nothing"
+                f"this package ({', '.join(PACKAGED)}), to a .keras file, or to null to {otherwise}"
             )
 
 
@@ -154,7 +154,7 @@ class Recipe(Parameters):
 
     generator: GeneratorParameters = GeneratorParameters()
     discriminator: DiscriminatorParameters = DiscriminatorParameters()
-    batch_size: int = Field(16, ge=1, description="crops a step (Ledig et al. 2017, section 3.2)")
+    batch_size: int = Field(16, ge=1, description="crops per step (Ledig et al. 2017, section 3.2)")
     augment: bool = Field(False, description="one of the 8 flips and quarter turns, drawn for each crop and epoch")
     pretraining: PretrainingParameters | None = Field(None, description="none: adversarial from scratch")
     growth: GrowthParameters | None = Field(None, description="none: the full resolution from the start")
@@ -216,4 +216,8 @@ class TrainParameters(Parameters):
         500, ge=1, description="steps between two checkpoints; they come with the next row of losses"
     )
     keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints that stay")
-    resume: bool = Field(True, description="go on from the newest checkpoint of the same training, if there is one")
+    resume: Literal[True, False, "any"] = Field(
+        True,
+        description="go on from the newest checkpoint of the same training, if there is one; 'any': even if other code "
+        "or libraries wrote it",
+    )

@@ -20,7 +20,7 @@ from sr_pipeline.training.objectives import (
     smooth_area_loss,
     total,
 )
-from sr_pipeline.training.recipes import AdamParameters, AdversarialParameters, LearningRate
+from sr_pipeline.training.recipes import AdversarialParameters
 
 Losses = dict[str, tf.Tensor]
 Update = Callable[[tf.Tensor, tf.Tensor], Losses]
@@ -184,31 +184,6 @@ def trainable_variables(models: list[keras.Model]) -> list[Any]:
 def learning_rate_of(network: TrainableNetwork) -> tf.Tensor:
     """The learning rate of the next update."""
     return tf.convert_to_tensor(network.optimizer.learning_rate)
-
-
-def build_optimizer(
-    learning_rate: LearningRate, steps: int, adam: AdamParameters, *, scales_loss: bool = False
-) -> keras.optimizers.Optimizer:
-    """Adam with the learning rate of a phase of ``steps`` steps, with dynamic loss scaling where asked for."""
-    optimizer = keras.optimizers.Adam(learning_rate_schedule(learning_rate, steps), adam.beta_1, adam.beta_2)
-    return keras.optimizers.LossScaleOptimizer(optimizer) if scales_loss else optimizer
-
-
-def learning_rate_schedule(
-    learning_rate: LearningRate, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Keras' schedule for ``learning_rate`` over ``steps`` steps."""
-    warmup = min(learning_rate.warmup_steps, steps - 1)
-    schedules = keras.optimizers.schedules
-    if learning_rate.decay == "cosine":
-        start = 0.0 if warmup else learning_rate.initial
-        return schedules.CosineDecay(
-            start, max(steps - warmup, 1), warmup_target=learning_rate.initial if warmup else None, warmup_steps=warmup
-        )
-    boundaries, values = [], [learning_rate.initial]
-    if learning_rate.decay == "step":
-        boundaries, values = [steps // 2], [learning_rate.initial, learning_rate.initial / 10]
-    return schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else learning_rate.initial
 
 
 def discriminator_logits(

@@ -59,9 +59,12 @@ def train_generators(
     from sr_pipeline.networks.precision import dtype_policy, resolve_precision
     from sr_pipeline.training.checkpoint import Checkpoints
     from sr_pipeline.training.devices import open_devices
-    from sr_pipeline.training.identity import TrainingInputs, checkpoint_id, training_id
-    from sr_pipeline.training.input import CropPair
-    from sr_pipeline.training.trainer import Trainer
+    from sr_pipeline.training.identity import TrainingInputs, checkpoint_id, code_id, training_id
+    from sr_pipeline.training.input import CropPair, training_batches
+    from sr_pipeline.training.loop import train
+    from sr_pipeline.training.resume import choose_checkpoint
+    from sr_pipeline.training.setup import TrainingSetup
+    from sr_pipeline.training.state import begin
     from sr_pipeline.training.validation import Validation, picture_of, super_resolve_crops
 
     precision = resolve_precision(parameters.precision)
@@ -69,10 +72,11 @@ def train_generators(
     devices = open_devices(parameters.distribute)
     inputs = TrainingInputs(recipe, seed, precision, perceptual.weights, crops_sha256, devices.kind)
     identity = training_id(inputs)
-    folder = CHECKPOINTS / checkpoint_id(inputs, parameters, lpips.weights)
+    resumable, code = checkpoint_id(inputs, parameters, lpips.weights), code_id()
+    folder = CHECKPOINTS / resumable / code
     checkpoints = Checkpoints(folder, parameters.keep_checkpoints, writes=is_chief(parameters.distribute))
-    if not parameters.resume:
-        checkpoints.clear()
+    checkpoint = choose_checkpoint(checkpoints, parameters.resume, recipe.total_steps)
+    resumed_from = checkpoint and f"{resumable} step {checkpoint.step}{checkpoint.origin(code)}"
     with devices.strategy.scope():
         layers = recipe.adversarial.features
         features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
@@ -81,14 +85,13 @@ def train_generators(
             "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
             "the paper's does; set perceptual.weights to 'packaged', 'imagenet' or a weights file for that"
         )
-    resumed = checkpoints.newest_step(recipe.total_steps)
     tag_run(
         {
             "training_id": identity,
             "precision": precision,
             "crops_sha256": crops_train.sha256,
             "device": devices.describe(),
-            **({"resumed_from": f"{folder.name} step {resumed}"} if resumed is not None else {}),
+            **({"resumed_from": resumed_from} if resumed_from else {}),
         }
     )
     log_data_sets(
@@ -100,11 +103,11 @@ def train_generators(
     pairs = [CropPair(*crops_val[i]) for i in evenly_spaced(len(crops_val), parameters.validation_crops)]
     validation = Validation(pairs, Lpips(lpips.weights) if lpips.weights else None)
     log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
-    trainer = Trainer(
-        recipe, features, crop_size=crops_train.layout.crop_size, precision=precision, seed=seed, devices=devices
-    )
+    setup = TrainingSetup(recipe, features, crops_train.layout.crop_size, precision, seed, devices)
+    state = begin(setup, checkpoint, code)
+    batches = training_batches(crops_train, recipe.batch_size, augment=recipe.augment, seed=seed, start=state.step)
     mark_unfinished()
-    result = trainer.train(crops_train, validation, parameters, log_training_progress, checkpoints)
+    result = train(setup, state, batches, validation, log_training_progress, parameters, checkpoints)
     mark_finished()
 
     shown = [pairs[i] for i in evenly_spaced(len(pairs), 4)]
