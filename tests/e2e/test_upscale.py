@@ -102,7 +102,7 @@ def test_the_champion_is_found_in_the_project(finished, here):
     [
         (
             ("cat.jpg", "--model", "champion"),
-            "--model champion is looked up in the MLflow registry, but there is no MLflow store in",
+            "model champion is looked up in the MLflow registry, but there is no MLflow store in",
         ),
         (("cat.jpg", "--model", "none.keras"), "there is no model file none.keras"),
         (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is no Keras model"),

@@ -26,7 +26,7 @@ class Upscaler:
     its features sees just 3 of them, and needs 16 times the memory for each: it works on parts of 1/16. Both
     overlap by all they see, so the result is that of the whole picture, but for rounding. All tiles of a picture have
     the same shape, for which oneDNN prepares its operations once. They go one by one: a batch of four of 64x64 takes
-    as long as one of 128x128.
+    as long as one of 128x128. Several threads may use one at once.
 
     Args:
         engine: computes the generator.
@@ -46,6 +46,9 @@ class Upscaler:
                 f"tiles of {tile} pixels are too small for a generator that sees {self._margin} around each; "
                 f"take at least {2 * self._margin + 1}"
             )
+
+    def __repr__(self) -> str:
+        return f"<Upscaler: {self._engine.name}>"
 
     def __call__(
         self, image: NDArray, output: NDArray | None = None, progress: Callable[[int, int], None] | None = None

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms
 from sr_pipeline.errors import UserError
 
 Pixels = NDArray[Any]
-"""uint8 or uint16."""
+"""uint8 or uint16; of Python arrays also floating, between 0 and 1."""
 
 MAX_PIXELS = 25_000_000
 """Largest picture that is read; enlarged by 4 it has 400 megapixels."""
@@ -39,7 +39,7 @@ class Picture(NamedTuple):
     """A decoded picture, upright.
 
     Attributes:
-        colour: (h, w) gray or (h, w, 3) RGB, uint8 or uint16.
+        colour: (h, w) gray or (h, w, 3) RGB.
         alpha: (h, w) of the same type, None where all is opaque.
         metadata: to be written again.
     """
@@ -90,7 +90,7 @@ def decode_picture(content: bytes) -> Picture:
             colour, alpha = _split(_read_16_bits(content, kind))
         else:
             picture.load()
-            colour, alpha = _decoded(picture)
+            colour, alpha = pixels_of(picture)
         colour, alpha = _turned(colour, orientation), None if alpha is None else _turned(alpha, orientation)
         return Picture(colour, alpha, metadata)
 
@@ -196,15 +196,21 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
 def _split(pixels: NDArray[np.uint16]) -> tuple[Pixels, Pixels | None]:
     channels = pixels.shape[2]
     colour = pixels[..., 0] if channels <= 2 else pixels[..., :3]
-    return np.ascontiguousarray(colour), _alpha(pixels[..., -1]) if channels in (2, 4) else None
+    return np.ascontiguousarray(colour), as_alpha(pixels[..., -1]) if channels in (2, 4) else None
 
 
-def _alpha(values: Pixels) -> Pixels | None:
-    """None where all is opaque."""
-    return None if values.min() == np.iinfo(values.dtype).max else np.ascontiguousarray(values)
+def as_alpha(values: Pixels) -> Pixels | None:
+    """Values of an alpha channel; None where all is opaque."""
+    opaque = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
+    return None if values.min() == opaque else np.ascontiguousarray(values)
 
 
-def _decoded(picture: Image.Image) -> tuple[Pixels, Pixels | None]:
+def pixels_of(picture: Image.Image) -> tuple[Pixels, Pixels | None]:
+    """Colour and alpha, as of ``Picture``, of a picture that Pillow holds.
+
+    Raises:
+        UserError: if its mode has no range of values; the message goes on from the name of the picture.
+    """
     if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16), None
     if picture.mode == "I":
@@ -220,7 +226,7 @@ def _decoded(picture: Image.Image) -> tuple[Pixels, Pixels | None]:
         gray = picture.mode in ("L", "LA", "La", "1")
         pixels = np.asarray(picture.convert("LA" if gray else "RGBA"))
         colour = pixels[..., 0] if gray else pixels[..., :3]
-        return np.ascontiguousarray(colour), _alpha(pixels[..., -1])
+        return np.ascontiguousarray(colour), as_alpha(pixels[..., -1])
     return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")), None
 
 

@@ -50,9 +50,9 @@ def check_fits(output: Format, size: tuple[int, int], dtype: Any, *, transparent
     Raises:
         UserError: if it cannot; the message goes on from the name of the file.
     """
-    other = "choose --format png or tiff"
+    other = "choose the format png or tiff"
     if transparent and output.name == "jpeg":
-        raise UserError("is transparent, which JPEG cannot keep; choose --format png or webp")
+        raise UserError("is transparent, which JPEG cannot keep; choose the format png or webp")
     if dtype == np.uint16 and output.name not in ("png", "tiff"):
         raise UserError(f"has 16 bits a channel, which {output.name.upper()} cannot keep; {other}")
     if max(size) > _MAX_EDGE.get(output.name, max(size)):

@@ -93,5 +93,5 @@ def _refuse_emulation(name: str, *, computed: bool) -> None:
     if not computed:
         raise UserError(
             f"engine {name} needs a processor or GPU that computes in bfloat16, and this is {processor_kind()}; "
-            "leave --engine out, or take one in float32"
+            "choose auto, or one in float32"
         )
