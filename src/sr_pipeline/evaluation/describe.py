@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.inference.engines import resolve_engine
 from sr_pipeline.networks.parameters import SCALE
 
 _LIBRARIES = ("keras", "numpy", "pillow", "scikit-image", "scipy", "tensorflow")
+_ENGINES_LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino", "openvino-bfloat16": "openvino"}
 _NOT_PROTOCOL = {"model", "benchmarks", "workers", "shown"}  # these change what is shown, or how fast
 
 
@@ -20,15 +22,18 @@ def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[st
 
 
 def describe_protocol(parameters: EvaluateParameters, metrics: list[str]) -> dict[str, Any]:
-    """How was measured, in all that changes a figure."""
+    """How was measured, in all that changes a figure; the engine is the one that ``auto`` means here."""
+    engine = resolve_engine(parameters.engine)
+    libraries = sorted({*_LIBRARIES, _ENGINES_LIBRARIES.get(engine, "tensorflow")})
     return {
         "scale": SCALE,
         "reduction": "Pillow BICUBIC, antialiased, 8 bits",
         "border": SCALE,
         "luma": "BT.601, 16-235, not rounded" if parameters.gray == "rgb" else "BT.601, gray pictures 0-255",
         **parameters.model_dump(mode="json", exclude=_NOT_PROTOCOL),
+        "engine": engine,
         "metrics": metrics,
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: metadata.version(name) for name in libraries},
     }
 
 
