@@ -18,7 +18,8 @@ from sr_pipeline.inference.models import DEFAULT, open_model
 from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.packaged import generator_file
-from sr_pipeline.pictures.reading import Metadata, Picture, Pixels, as_alpha, pixels_of
+from sr_pipeline.pictures.opening import Pixels, as_alpha, pixels_of
+from sr_pipeline.pictures.reading import Metadata, Picture
 from sr_pipeline.pictures.writing import SUFFIXES, format_of
 from sr_pipeline.tracking.model_names import resolve_model
 

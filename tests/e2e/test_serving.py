@@ -93,7 +93,7 @@ BAD = {
         table(b"this is a text file, no picture"),
         "this is no picture file; send the bytes of a PNG or JPEG file",
     ),
-    "truncated": (table(picture(64, 64)[:2000]), "this is no picture that can be enlarged (truncated)"),
+    "truncated": (table(picture(64, 64)[:2000]), "the picture is damaged or cut short; send a whole PNG or JPEG file"),
     "bomb": (table(bomb()), "too large; send at most 1 megapixel"),
     "narrow": (table(picture(17, 40)), "the picture of 17x40 pixels is too small; send at least 24x24"),
     "animated": (table(animation()), "the picture is animated (3 frames); send a still PNG or JPEG file"),

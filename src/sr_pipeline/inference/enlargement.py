@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.histogram import match_in_place
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.pictures.reading import Picture, Pixels, read_picture
+from sr_pipeline.pictures.opening import Pixels
+from sr_pipeline.pictures.reading import Picture, read_picture
 from sr_pipeline.pictures.writing import Format, check_fits, format_of, output_buffer, write_picture
 from sr_pipeline.storage import atomic_write
 
@@ -73,16 +74,21 @@ def enlarge_file(source: Path, target: Path, upscale: Upscale, options: Options,
     output = Format(format_of(target) or "png", options.quality)
     width, height = (SCALE * edge for edge in picture.size)
     check_fits(output, (width, height), picture.colour.dtype, transparent=picture.alpha is not None)
-    channels = (1 if picture.colour.ndim == 2 else 3) + (picture.alpha is not None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with output_buffer((height, width, channels), picture.colour.dtype, output, target.parent) as pixels:
+        with output_buffer(result_shape(picture), picture.colour.dtype, output, target.parent) as pixels:
             enlarge(picture, pixels, upscale, progress, match_histogram=options.match_histogram)
             with atomic_write(target) as partial:
                 write_picture(partial, pixels, output, picture.metadata)
     except OSError as error:
         raise UserError(f"cannot be written to {target} ({error.strerror or error})") from error
     return Enlarged((width, height), time.perf_counter() - started)
+
+
+def result_shape(picture: Picture) -> tuple[int, int, int]:
+    """(4h, 4w, channels) of a picture enlarged: gray or RGB, then alpha if it has one."""
+    width, height = (SCALE * edge for edge in picture.size)
+    return height, width, (1 if picture.colour.ndim == 2 else 3) + (picture.alpha is not None)
 
 
 def enlarge(
