@@ -55,8 +55,11 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
                 raise UnusablePictureError("decompression bomb")
             picture.load()
             _judge(picture)
-            colour, _ = pixels_of(picture)
-            return Decoded(Image.fromarray(_as_8_bit_rgb(turned(colour, orientation_of(picture)))), mode, size)
+            orientation = orientation_of(picture)
+            if mode != "RGB" or orientation != 1:  # most photographs need neither, and no copy
+                colour, _ = pixels_of(picture)
+                return Decoded(Image.fromarray(_as_8_bit_rgb(turned(colour, orientation))), mode, size)
+            return Decoded(picture, mode, size)
     except UnusablePictureError:
         raise
     except Image.DecompressionBombError as error:
