@@ -18,8 +18,10 @@ from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.inference.engines import choose_engine
+from sr_pipeline.inference.folding import fold
+from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.generator import build_generator
-from sr_pipeline.networks.inference import SuperResolver
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
 from sr_pipeline.pipelines.evaluate import nodes
 from sr_pipeline.sources.coco import read_coco
@@ -60,7 +62,8 @@ def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> 
     Measured as an evaluation does it: several pictures at once, and of each as many results as one network brings,
     which share what is computed once for an original.
     """
-    resolver = SuperResolver(generator, EvaluateParameters().tile)
+    parameters = EvaluateParameters()
+    upscaler = Upscaler(choose_engine(fold(generator), parameters.engine), parameters.tile)
     pictures = [Picture("val", str(n), file) for n, file in enumerate(images["file"].iloc[:count])]
     lr = pictures[0].low_resolution()
 
@@ -69,7 +72,7 @@ def _measure_measures(generator: Any, images: pd.DataFrame, count: int = 16) -> 
             yield method, enlarge(lr, 4, "nearest" if method == "nearest" else "bicubic")
 
     protocol = build_protocol(EvaluateParameters(), _NO_NETWORKS)
-    super_resolve_s = median_seconds(lambda: resolver(lr), 9)
+    super_resolve_s = median_seconds(lambda: upscaler(lr), 9)
     measure_s = median_seconds(lambda: measure_pictures(pictures, results, protocol), 5) / count / 4
     return {
         "super_resolve_s": super_resolve_s,

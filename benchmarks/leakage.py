@@ -20,7 +20,7 @@ from skimage.feature import ORB
 from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
-from sr_pipeline.pictures.decode import picture_files
+from sr_pipeline.pictures.opening import picture_files
 
 _EDGE = 400  # pixels of the longer edge at which pictures are compared
 _BITS = 30  # of 256 in which descriptors of the same corner may differ

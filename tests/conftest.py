@@ -95,6 +95,17 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"processor: {processor_name()} ({processor_kind()})")
 
 
+def enlarged_by_keras(model, picture):
+    """What a Keras generator makes of a picture (h, w, 3) uint8 as a whole: what all that enlarges is compared with."""
+    from sr_pipeline.imaging.ranges import to_uint8
+
+    height, width = picture.shape[:2]
+    padding = [(0, max(5 - edge, 0)) for edge in (height, width)]  # reflection padding mirrors 4 pixels
+    padded = np.pad(picture, (*padding, (0, 0)), mode="symmetric")
+    enlarged = model(padded[np.newaxis].astype(np.float32) / 255, training=False).numpy()[0]
+    return to_uint8(enlarged[: 4 * height, : 4 * width])
+
+
 def committed_parameters(environment="base"):
     """The parameters of ``conf/<environment>`` over those of ``conf/base``, loaded as Kedro loads them."""
     from kedro.config import OmegaConfigLoader

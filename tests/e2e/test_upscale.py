@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, enlarged_by_keras
 
 MODEL = ("--model", "data/06_models/generator.keras", "--engine", "float32")
 
@@ -57,7 +57,6 @@ def test_one_bad_file_among_many(finished, here):
 
 def test_the_result_is_the_generators(finished, here):
     from sr_pipeline.datasets.keras_generators import load_keras_model
-    from sr_pipeline.networks.inference import SuperResolver
 
     done = upscale(finished, here, "gräu picture.png", "cat.jpg", "--format", "png", "-o", "out", "--json")
     assert done.returncode == 0, done.stderr
@@ -66,8 +65,8 @@ def test_the_result_is_the_generators(finished, here):
         ("out/gräu picture.png", 120),
         ("out/cat.png", 180),
     ]
-    resolver = SuperResolver(load_keras_model(finished.path("data/06_models/generator.keras")), 256)
-    expected = resolver(np.asarray(Image.open(here / "cat.jpg")))
+    generator = load_keras_model(finished.path("data/06_models/generator.keras"))
+    expected = enlarged_by_keras(generator, np.asarray(Image.open(here / "cat.jpg")))
     assert np.abs(np.asarray(Image.open(here / "out/cat.png")).astype(int) - expected).max() <= 1
     again = upscale(finished, here, "cat.jpg", "--format", "png", "-o", "out")
     assert again.returncode == 1
@@ -102,7 +101,7 @@ def test_the_champion_is_found_in_the_project(finished, here):
     [
         (
             ("cat.jpg", "--model", "champion"),
-            "--model champion is looked up in the MLflow registry, but there is no MLflow store in",
+            "model champion is looked up in the MLflow registry, but there is no MLflow store in",
         ),
         (("cat.jpg", "--model", "none.keras"), "there is no model file none.keras"),
         (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is no Keras model"),

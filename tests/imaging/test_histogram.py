@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from skimage.exposure import match_histograms
 
-from sr_pipeline.imaging.histogram import match_to_input
+from sr_pipeline.imaging.histogram import match_in_place, match_to_input
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 
 SPACES = ["rgb", "ycbcr", "chroma"]
@@ -70,3 +71,20 @@ def chroma(image):
 def test_strength_out_of_range(photograph):
     with pytest.raises(ValueError, match="strength 2 is not between 0 and 1"):
         match_to_input(photograph, photograph, "rgb", 2)
+
+
+@given(images, images)
+def test_scikit_image_matches_the_same(sr, lr):
+    expected = np.rint(match_histograms(sr.astype(float), lr.astype(float), channel_axis=-1))
+    assert np.array_equal(match_to_input(sr, lr), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_other_types_are_matched_in_place(photograph, dtype):
+    """In finer steps, the same within one level of 8 bits, and with all values of the reference."""
+    unit = 257 if dtype == np.uint16 else 1 / 255
+    dark, reference = (photograph // 2, photograph[::4, ::4])
+    picture = (dark * np.float64(unit)).astype(dtype)
+    match_in_place(picture, (reference * np.float64(unit)).astype(dtype))
+    assert picture.dtype == dtype
+    assert np.abs(picture / unit - match_to_input(dark, reference)).max() <= 0.51

@@ -160,3 +160,14 @@ def test_other_npz_files_are_refused(tmp_path):
     for file in tmp_path.iterdir():
         with pytest.raises(UserError, match="is no file of a folded generator"):
             load_folded(file)
+
+
+def test_the_reach_is_what_the_generator_sees(random_model):
+    """A changed pixel changes the enlargement nearly as far as the reach, and no further."""
+    lr = np.random.default_rng(2).uniform(size=(1, 41, 41, 3)).astype(np.float32)
+    changed = lr.copy()
+    changed[0, 20, 20] = 1 - changed[0, 20, 20]
+    before, after = (random_model(pixels).numpy()[0] for pixels in (lr, changed))
+    rows = np.flatnonzero(np.abs(after - before).max(axis=(1, 2)) > 1e-6) // 4
+    seen = max(20 - rows.min(), rows.max() - 20)
+    assert fold(random_model).reach - 2 <= seen <= fold(random_model).reach

@@ -12,8 +12,7 @@ from sr_pipeline.inference.engines import choose_engine
 from sr_pipeline.inference.engines.tensorflow_engine import TensorFlowEngine
 from sr_pipeline.inference.folding import fold
 from sr_pipeline.inference.upscaler import Upscaler
-from sr_pipeline.networks.inference import SuperResolver
-from tests.conftest import NEEDS_BFLOAT16
+from tests.conftest import NEEDS_BFLOAT16, enlarged_by_keras
 
 SMALLEST_TILE = 2 * (4 + 2 * 2 + 1 + 3) + 1  # of two blocks: what features and their enlargement see, on both sides
 
@@ -42,22 +41,17 @@ def engine(random_model):
     return Watched(fold(random_model))
 
 
-@pytest.fixture(scope="module")
-def plain(random_model):
-    return SuperResolver(random_model, 200)
-
-
 def random_picture(height, width, dtype=np.uint8):
     return np.random.default_rng(61 * height + width).integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, True)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(SMALLEST_TILE + 2, 70))
-def test_tiled_equals_untiled_equals_the_plain_model(engine, plain, height, width, tile):
+def test_tiled_equals_untiled_equals_the_plain_model(engine, random_model, height, width, tile):
     image = random_picture(height, width)
     tiled, whole = (Upscaler(engine, size)(image).astype(int) for size in (tile, 200))
     assert whole.shape == (4 * height, 4 * width, 3)
-    assert np.abs(whole - plain(image)).max() <= 1
+    assert np.abs(whole - enlarged_by_keras(random_model, image)).max() <= 1
     assert np.abs(whole - tiled).max() <= 1
 
 
@@ -132,7 +126,7 @@ def test_an_error_in_writing_is_not_lost(engine):
 
 
 def test_tiles_narrower_than_what_is_seen(engine):
-    smallest = 2 * (engine.generator.features_reach + engine.generator.enlarging_reach) + 1
+    smallest = 2 * engine.generator.reach + 1
     less = 0 if engine.generator.upsampling_blocks else 2 if engine.generator.refinement else 4
     assert smallest == SMALLEST_TILE - less
     with pytest.raises(UserError, match=f"tiles of {smallest - 1} pixels are too small .* at least {smallest}"):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
 from sr_pipeline.pipelines.evaluate import nodes
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, enlarged_by_keras
 
 NO_NETWORKS = (LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
 BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48, resamples=100)
@@ -127,14 +129,67 @@ def test_no_model_file(tmp_path):
         nodes.choose_generators({}, {}, EvaluateParameters(model=str(tmp_path / "none.keras")))
 
 
-def test_super_resolution_is_of_the_reduced_picture(listed):
-    inputs = keras.Input((None, None, 3))
-    nearest = keras.layers.UpSampling2D(4)(inputs) * 2 - 1
-    generators = {"srgan": keras.Model(inputs, nearest)}
-    saved = nodes.super_resolve_pictures(listed, generators, EvaluateParameters(tile=16))
+@pytest.fixture(scope="module")
+def generator():
+    start = {"batch_normalization": False, "initialization": "interpolating"}
+    return build_generator(GeneratorParameters(filters=8, blocks=2, **start), seed=2)
+
+
+@pytest.mark.parametrize("engine", ["float32", "onnx"])
+def test_super_resolution_is_of_the_reduced_picture_by_the_generator(listed, generator, engine):
+    """By Keras itself, as a whole: to one level in single values, and to 0.001 dB in all figures."""
+    parameters = EvaluateParameters(tile=32, engine=engine, metrics=["psnr_y", "ssim_y", "psnr_rgb"])
+    saved = nodes.super_resolve_pictures(listed, {"srgan": generator}, parameters)
+    plain = {}
     for picture in pictures_of(listed):
-        expected = enlarge(picture.low_resolution(), 4, "nearest")
-        assert np.array_equal(np.asarray(saved[f"val/srgan/{picture.image}"]()), expected)
+        expected = enlarged_by_keras(generator, picture.low_resolution())
+        plain[f"val/srgan/{picture.image}"] = partial(Image.fromarray, expected)
+        assert np.abs(np.asarray(saved[f"val/srgan/{picture.image}"]()).astype(int) - expected).max() <= 1
+    figures, expected = (
+        measured(listed, pictures, parameters)[1].set_index(["image", "method"]) for pictures in (saved, plain)
+    )
+    assert set(figures.index.get_level_values("method")) >= {"srgan", "srgan_matched"}
+    pd.testing.assert_frame_equal(figures.drop(columns="set"), expected.drop(columns="set"), rtol=0, atol=0.001)
+
+
+def test_generators_that_cannot_be_measured(listed, generator):
+    inputs = keras.Input((None, None, 3))
+    others = [
+        keras.Model(inputs, keras.layers.UpSampling2D(4)(inputs)),
+        keras.Sequential([inputs, keras.layers.UpSampling2D(4)]),
+        Subclassed(),
+    ]
+    for other in others:
+        with pytest.raises(
+            UserError, match=r"this model is no generator of this software .*; name one that it trained"
+        ) as e:
+            nodes.super_resolve_pictures(listed, {"srgan": other}, EvaluateParameters())
+        assert "\n" not in str(e.value)
+    with pytest.raises(UserError, match=r"evaluate\.tile=16 is too small for a generator that sees 12 .* at least 25"):
+        nodes.super_resolve_pictures(listed, {"srgan": generator}, EvaluateParameters(tile=16))
+
+
+class Subclassed(keras.Model):
+    """Enlarges by 4 in a way that nothing describes."""
+
+    def __init__(self):
+        super().__init__()
+        self.enlarge = keras.layers.UpSampling2D(4)
+
+    def call(self, pixels):
+        return self.enlarge(pixels)
+
+
+def test_the_engine_is_part_of_the_protocol(listed, super_resolved):
+    _, per_image = measured(listed, super_resolved)
+
+    def protocol(engine):
+        parameters = EvaluateParameters(engine=engine)
+        return nodes.describe_evaluation(listed, per_image, {}, parameters)["protocol"]
+
+    assert protocol("float32")["engine"] == "float32"
+    assert protocol("auto")["engine"] in {"openvino", "openvino-bfloat16", "onnx", "float32", "bfloat16"}
+    assert "onnxruntime" in protocol("onnx")["libraries"].keys() - protocol("float32")["libraries"].keys()
 
 
 def test_names_of_pictures_stay_names_on_disk(tmp_path):

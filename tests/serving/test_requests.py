@@ -4,12 +4,15 @@ import contextlib
 import io
 
 import numpy as np
+import png
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.inference import enlargement
+from sr_pipeline.pictures.reading import decode_picture
 from sr_pipeline.serving.requests import MIN_EDGE, enlarge_file
 
 
@@ -19,12 +22,12 @@ def file_of(picture, kind="PNG", **options):
     return buffer.getvalue()
 
 
-def twice(picture):
-    return picture.repeat(2, 0).repeat(2, 1)
+def nearest(picture, output, progress):
+    output[:, :] = picture.repeat(4, 0).repeat(4, 1)
 
 
 def enlarged(content):
-    return Image.open(io.BytesIO(enlarge_file(content, twice)))
+    return Image.open(io.BytesIO(enlarge_file(content, nearest)))
 
 
 def frames(kind):
@@ -37,17 +40,50 @@ def test_png_and_jpeg_give_png(photograph, kind):
     picture = Image.fromarray(photograph)
     answer = enlarged(frames("MPO") if kind == "MPO" else file_of(picture, kind))
     assert answer.format == "PNG"
-    assert answer.size == ((80, 60) if kind == "MPO" else (2 * picture.width, 2 * picture.height))
+    assert answer.size == ((160, 120) if kind == "MPO" else (4 * picture.width, 4 * picture.height))
     if kind == "PNG":
-        assert np.array_equal(np.asarray(answer), twice(photograph))
+        assert np.array_equal(np.asarray(answer), photograph.repeat(4, 0).repeat(4, 1))
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_other_modes_are_read_as_rgb(mode):
-    picture = Image.fromarray(np.full((30, 40), 9, np.uint16)) if mode == "I;16" else Image.new(mode, (40, 30), 255)
-    if mode == "RGBA":
-        picture.putalpha(255)
-    assert enlarged(file_of(picture, "JPEG" if mode == "CMYK" else "PNG")).mode == "RGB"
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_modes_stay_where_png_has_them(mode):
+    picture = Image.fromarray(np.full((30, 40), 900, np.uint16)) if mode == "I;16" else Image.new(mode, (40, 30), 99)
+    answer = enlarged(file_of(picture, "JPEG" if mode == "CMYK" else "PNG"))
+    assert answer.mode == {"1": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
+
+
+def test_transparency_stays():
+    pixels = np.full((30, 40, 4), 200, np.uint8)
+    pixels[:10, :, 3] = 7
+    assert np.array_equal(np.asarray(enlarged(file_of(Image.fromarray(pixels)))), pixels.repeat(4, 0).repeat(4, 1))
+
+
+def test_16_bits_of_colour_stay():
+    pixels = np.random.default_rng(0).integers(0, 65536, (30, 40, 3)).astype(np.uint16)
+    buffer = io.BytesIO()
+    png.Writer(40, 30, greyscale=False, bitdepth=16).write(buffer, pixels.reshape(30, -1).tolist())
+    answer = decode_picture(enlarge_file(buffer.getvalue(), nearest))
+    assert np.array_equal(answer.colour, pixels.repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_profile_and_exif_stay_and_pixels_are_turned(kind):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Artist] = 6, "somebody"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    answer = enlarged(file_of(Image.new("RGB", (40, 30)), kind, exif=exif, icc_profile=profile))
+    assert answer.size == (120, 160)
+    assert answer.info["icc_profile"] == profile
+    assert answer.getexif()[ExifTags.Base.Artist] == "somebody"
+    assert ExifTags.Base.Orientation not in answer.getexif()
+
+
+def test_the_answer_is_the_file_that_upscale_writes(tmp_path, photograph):
+    picture = Image.fromarray(photograph[:40, :50])
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(tmp_path / "small.png")
+    enlargement.enlarge_file(tmp_path / "small.png", tmp_path / "large.png", nearest, enlargement.Options(), print)
+    assert enlarge_file((tmp_path / "small.png").read_bytes(), nearest) == (tmp_path / "large.png").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +93,7 @@ def test_other_modes_are_read_as_rgb(mode):
         (b"a text", "this is no picture file"),
         (file_of(Image.new("RGB", (40, 40)), "TIFF"), "this is no picture file"),
         (file_of(Image.new("RGB", (40, 40)), "WEBP"), "the picture is a WEBP file"),
-        (file_of(Image.new("RGBA", (40, 40))), r"no picture that can be enlarged \(transparent\)"),
+        (file_of(Image.effect_noise((40, 40), 50))[:-400], "the picture is damaged or cut short; send a whole PNG"),
         (frames("GIF"), r"the picture is animated \(2 frames\)"),
         (frames("PNG"), r"the picture is animated \(2 frames\)"),
         (frames("WEBP"), r"the picture is animated \(2 frames\)"),
@@ -68,7 +104,7 @@ def test_other_modes_are_read_as_rgb(mode):
 )
 def test_what_cannot_be_enlarged_gets_one_sentence(content, sentence):
     with pytest.raises(UserError, match=sentence) as error:
-        enlarge_file(content, twice)
+        enlarge_file(content, nearest)
     assert "\n" not in str(error.value)
 
 

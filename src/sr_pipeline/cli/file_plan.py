@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.pictures.decode import picture_files
+from sr_pipeline.pictures.opening import picture_files
 from sr_pipeline.pictures.writing import SUFFIXES, format_of
 
 ADDED = "_x4"

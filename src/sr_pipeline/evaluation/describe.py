@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.inference.engines import resolve_engine
 from sr_pipeline.networks.parameters import SCALE
 
 _LIBRARIES = ("keras", "numpy", "pillow", "scikit-image", "scipy", "tensorflow")
@@ -16,6 +17,7 @@ _NOT_PROTOCOL = {"model", "benchmarks", "max_images", "metrics", "workers", "sho
     "confidence",
     "resamples",
 }
+_ENGINES_LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino", "openvino-bfloat16": "openvino"}
 
 
 def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,14 +26,20 @@ def describe_model(source: str, generators: Mapping[str, Any], facts: Mapping[st
 
 
 def describe_protocol(parameters: EvaluateParameters) -> dict[str, Any]:
-    """How pictures were measured: all that changes a figure, and nothing else, as figures by one protocol compare."""
+    """How pictures were measured: all that changes a figure, and nothing else, as figures by one protocol compare.
+
+    The engine is the one that ``auto`` means here.
+    """
+    engine = resolve_engine(parameters.engine)
+    libraries = sorted({*_LIBRARIES, _ENGINES_LIBRARIES.get(engine, "tensorflow")})
     return {
         "scale": SCALE,
         "reduction": "Pillow BICUBIC, antialiased, 8 bits",
         "border": SCALE,
         "luma": "BT.601, 16-235, not rounded" if parameters.gray == "rgb" else "BT.601, gray pictures 0-255",
         **parameters.model_dump(mode="json", exclude=_NOT_PROTOCOL),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "engine": engine,
+        "libraries": {name: metadata.version(name) for name in libraries},
     }
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.imaging.histogram import Space
+from sr_pipeline.inference.engines import EngineName
 from sr_pipeline.networks.parameters import SCALE, Parameters
 
 HELD_OUT = "val"
@@ -62,6 +63,7 @@ class EvaluateParameters(Parameters):
         "rgb", description="'raw' scores gray originals on their gray values 0-255 instead of on Y (16-235)"
     )
     matching: MatchingParameters = MatchingParameters()
+    engine: EngineName = Field("float32", description="what super-resolves: see inference.engines")
     tile: int = Field(256, ge=16, description="largest edge in LR pixels that is super-resolved at once")
     workers: int | None = Field(None, ge=1, description="threads that measure; none: one per core")
     confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals of means")

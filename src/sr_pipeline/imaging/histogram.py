@@ -1,7 +1,7 @@
 """Histogram matching as post-processing."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ Space = Literal["rgb", "ycbcr", "chroma"]
 # ITU-R BT.601, full range as in JFIF: R'G'B' (0-255) to Y'CbCr around 0, 0.
 _TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FROM_YCBCR = np.linalg.inv(_TO_YCBCR)
+_ROWS = 256  # of a large picture that are handled at once
 
 
 def match_to_input(sr: RgbImage, reference: RgbImage, space: Space = "rgb", strength: float = 1.0) -> RgbImage:
@@ -36,17 +37,67 @@ def match_to_input(sr: RgbImage, reference: RgbImage, space: Space = "rgb", stre
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength {strength} is not between 0 and 1")
-    # In uint8, scikit-image would truncate instead of round: half a grey level darker on average.
-    matched = _MATCHERS[space](sr.astype(np.float64), reference.astype(np.float64))
-    mixed = strength * matched + (1 - strength) * sr
+    if space == "rgb" and strength == 1:
+        matched = sr.copy()
+        match_in_place(matched, reference)
+        return matched
+    mixed = strength * _MATCHERS[space](sr.astype(np.float64), reference.astype(np.float64)) + (1 - strength) * sr
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def _match_channels(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    from skimage.exposure import match_histograms  # slow to import: not at start-up
+def match_in_place(picture: NDArray[Any], reference: NDArray[Any]) -> None:
+    """Give a picture, in place, the histograms of another, channel by channel, as ``match_to_input`` does.
 
-    matched: NDArray[np.float64] = match_histograms(image, reference, channel_axis=-1)
+    Whole numbers are matched by one table of all values, so that a large picture is never held a second time.
+
+    Args:
+        picture: (h, w) or (h, w, channels), uint8, uint16 or floating; it may be a map of a file.
+        reference: of as many channels and the same type.
+    """
+    if picture.ndim == 3:
+        for channel in range(picture.shape[2]):
+            match_in_place(picture[..., channel], reference[..., channel])
+    elif np.issubdtype(picture.dtype, np.integer):
+        _match_by_table(picture, reference)
+    else:
+        picture[...] = _match_channel(picture, reference)
+
+
+def _match_by_table(channel: NDArray[Any], reference: NDArray[Any]) -> None:
+    values = np.iinfo(channel.dtype).max + 1
+    parts = [slice(top, top + _ROWS) for top in range(0, channel.shape[0], _ROWS)]
+    counts = np.zeros(values, np.int64)
+    for part in parts:
+        counts += np.bincount(channel[part].ravel(), minlength=values)
+    wanted = np.bincount(reference.ravel(), minlength=values)
+    present = np.flatnonzero(wanted)
+    table = np.rint(_matching_values(counts, present, wanted[present])).astype(channel.dtype)
+    for part in parts:
+        channel[part] = table[channel[part]]
+
+
+def _match_channel(channel: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
+    _, places, counts = np.unique(channel, return_inverse=True, return_counts=True)
+    values, wanted = np.unique(reference, return_counts=True)
+    return _matching_values(counts, values, wanted)[places].reshape(channel.shape)
+
+
+def _matching_values(counts: NDArray[Any], values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """What each value of a picture becomes (Gonzalez & Woods, section 3.3).
+
+    Args:
+        counts: how often it occurs, for all values of the picture in their order.
+        values: those of the reference, ascending.
+        wanted: how often each of them occurs there.
+    """
+    quantiles = np.cumsum(counts) / counts.sum()
+    matched: NDArray[np.float64] = np.interp(quantiles, np.cumsum(wanted) / wanted.sum(), values)
     return matched
+
+
+def _match_channels(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    matched = [_match_channel(image[..., i], reference[..., i]) for i in range(image.shape[-1])]
+    return np.stack(matched, axis=-1)
 
 
 def _match_ycbcr(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,12 +1,9 @@
 """Large pictures piece by piece: tiles that overlap by what a function sees around a pixel."""
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+import math
+from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
-
-import numpy as np
-
-from sr_pipeline.imaging.types import RgbImage
 
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -17,7 +14,7 @@ class Tile(NamedTuple):
 
     Attributes:
         seen: what goes into the function: the tile and its surroundings, as far as the picture reaches.
-        kept: what the tile answers for; the kept parts of all tiles cover the picture once.
+        kept: what the tile answers for; the kept parts of all tiles cover the picture.
     """
 
     seen: Window
@@ -29,65 +26,50 @@ class Tile(NamedTuple):
         return _from_corner(self.kept[0], self.seen[0]), _from_corner(self.kept[1], self.seen[1])
 
 
-def plan_tiles(shape: tuple[int, int], size: int, margin: int) -> Iterator[Tile]:
-    """Tiles of a picture, row by row.
+def plan_tiles(shape: tuple[int, ...], kept: Window, edge: int, margin: int) -> list[Tile]:
+    """Tiles of one shape for a part of a picture, as few pixels in all as possible.
+
+    At the edges of the picture they are moved inwards, not cut; the last ones may keep again what others keep.
 
     Args:
-        shape: height and width of the picture.
-        size: largest edge of ``seen``.
-        margin: how far around a pixel the function sees. No tile ends nearer to what is kept of it, but at the
-            edges of the picture, so that nothing kept depends on where tiles end.
-
-    Raises:
-        ValueError: if a tile has nothing left between its margins.
+        shape: of the picture.
+        kept: the part.
+        edge: a tile has no more pixels than a square of it.
+        margin: how far what is kept lies from where tiles end, unless the picture ends there.
     """
-    if size <= 2 * margin:
-        raise ValueError(f"tiles of {size} pixels keep nothing between margins of {margin}; they need {2 * margin + 1}")
-    for rows in _cuts(shape[0], size, margin):
-        for columns in _cuts(shape[1], size, margin):
-            kept = (rows, columns)
-            seen = tuple(
-                slice(max(cut.start - margin, 0), min(cut.stop + margin, length))
-                for cut, length in zip(kept, shape, strict=True)
-            )
-            yield Tile((seen[0], seen[1]), kept)
+
+    def seen(axis: int, count: int) -> int:
+        return min(shape[axis], math.ceil(_length(kept[axis]) / count) + 2 * margin)
+
+    grids = []
+    for rows in range(1, math.ceil(_length(kept[0]) / (edge - 2 * margin)) + 1):
+        widest = edge**2 // seen(0, rows)
+        if widest >= seen(1, 1):
+            grids.append((rows, 1))
+        elif widest > 2 * margin:
+            grids.append((rows, math.ceil(_length(kept[1]) / (widest - 2 * margin))))
+    grid = min(grids, key=lambda grid: math.prod(count * seen(axis, count) for axis, count in enumerate(grid)))
+    axes = (_cuts(kept[axis], count, seen(axis, count), shape[axis], margin) for axis, count in enumerate(grid))
+    return [Tile((r_seen, c_seen), (r_kept, c_kept)) for (r_seen, r_kept), (c_seen, c_kept) in product(*axes)]
 
 
-def enlarge_in_tiles(
-    image: RgbImage, function: Callable[[RgbImage], RgbImage], scale: int, size: int, margin: int
-) -> RgbImage:
-    """Enlarge a picture tile by tile; memory grows with the tile, but for input and output.
-
-    Args:
-        image: (h, w, 3) uint8.
-        function: enlarges a picture by ``scale``.
-        scale: factor.
-        size: largest edge of what ``function`` is given.
-        margin: how far around an input pixel ``function`` sees; the result is then that of the whole picture.
-
-    Returns:
-        (scale * h, scale * w, 3) uint8.
-    """
-    output = np.empty((image.shape[0] * scale, image.shape[1] * scale, image.shape[2]), np.uint8)
-    for tile in plan_tiles((image.shape[0], image.shape[1]), size, margin):
-        output[_scaled(tile.kept, scale)] = function(image[tile.seen])[_scaled(tile.inside, scale)]
-    return output
+def _cuts(part: slice, count: int, seen: int, limit: int, margin: int) -> Iterator[tuple[slice, slice]]:
+    """Along one axis: what each of ``count`` tiles sees, and keeps."""
+    size = math.ceil(_length(part) / count)
+    for number in range(count):
+        first = min(part.start + number * size, part.stop - size)
+        corner = min(max(first - margin, 0), limit - seen)
+        yield slice(corner, corner + seen), slice(first, first + size)
 
 
-def _cuts(length: int, size: int, margin: int) -> Iterator[slice]:
-    """Parts of about equal length that, with their margins, are at most ``size`` long."""
-    if length <= size:
-        yield slice(0, length)
-        return
-    count = -(-length // (size - 2 * margin))
-    edges = [number * length // count for number in range(count + 1)]
-    yield from (slice(first, last) for first, last in pairwise(edges))
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def area(window: Window) -> int:
+    """Pixels of a window."""
+    return _length(window[0]) * _length(window[1])
 
 
 def _from_corner(part: slice, corner: slice) -> slice:
     return slice(part.start - corner.start, part.stop - corner.start)
-
-
-def _scaled(window: Window, scale: int) -> Window:
-    rows, columns = (slice(part.start * scale, part.stop * scale) for part in window)
-    return rows, columns

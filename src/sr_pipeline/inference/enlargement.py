@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging.histogram import match_in_place
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.pictures.reading import Picture, Pixels, read_picture
+from sr_pipeline.pictures.opening import Pixels
+from sr_pipeline.pictures.reading import Picture, read_picture
 from sr_pipeline.pictures.writing import Format, check_fits, format_of, output_buffer, write_picture
 from sr_pipeline.storage import atomic_write
 
@@ -27,7 +29,7 @@ class Upscale(Protocol):
     """Enlarges pixels by ``SCALE`` into an array, tile by tile."""
 
     def __call__(self, image: Pixels, output: Any, progress: Progress) -> Any:
-        """(h, w, 3) to ``output`` of (4h, 4w, 3), both uint8 or both uint16."""
+        """(h, w, 3) to ``output`` of (4h, 4w, 3), of the same type."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,21 @@ def enlarge_file(source: Path, target: Path, upscale: Upscale, options: Options,
     output = Format(format_of(target) or "png", options.quality)
     width, height = (SCALE * edge for edge in picture.size)
     check_fits(output, (width, height), picture.colour.dtype, transparent=picture.alpha is not None)
-    channels = (1 if picture.colour.ndim == 2 else 3) + (picture.alpha is not None)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with output_buffer((height, width, channels), picture.colour.dtype, output, target.parent) as pixels:
+        with output_buffer(result_shape(picture), picture.colour.dtype, output, target.parent) as pixels:
             enlarge(picture, pixels, upscale, progress, match_histogram=options.match_histogram)
             with atomic_write(target) as partial:
                 write_picture(partial, pixels, output, picture.metadata)
     except OSError as error:
         raise UserError(f"cannot be written to {target} ({error.strerror or error})") from error
     return Enlarged((width, height), time.perf_counter() - started)
+
+
+def result_shape(picture: Picture) -> tuple[int, int, int]:
+    """(4h, 4w, channels) of a picture enlarged: gray or RGB, then alpha if it has one."""
+    width, height = (SCALE * edge for edge in picture.size)
+    return height, width, (1 if picture.colour.ndim == 2 else 3) + (picture.alpha is not None)
 
 
 def enlarge(
@@ -99,8 +106,7 @@ def enlarge(
     else:
         upscale(colour, pixels[..., :3], part_progress(0))
     if match_histogram:
-        for channel in range(1 if colour.ndim == 2 else 3):
-            _match_channel(pixels[..., channel], colour if colour.ndim == 2 else colour[..., channel])
+        match_in_place(pixels[..., 0] if colour.ndim == 2 else pixels[..., :3], colour)
     if picture.alpha is not None:
         upscale(_as_rgb(picture.alpha), _GrayChannel(pixels[..., -1]), part_progress(1))
 
@@ -121,7 +127,9 @@ class _GrayChannel:
         return _GrayChannel(self._channel[window])
 
     def __setitem__(self, window: Any, rgb: Pixels) -> None:
-        self._channel[window] = np.rint(rgb.astype(np.float32) @ _LUMA).astype(self.dtype)
+        luma = rgb.astype(np.float32) @ _LUMA
+        whole = np.issubdtype(self.dtype, np.integer)
+        self._channel[window] = (np.rint(luma) if whole else np.minimum(luma, 1)).astype(self.dtype)
 
 
 def _spread_under(colour: Pixels, alpha: Pixels) -> Pixels:
@@ -166,26 +174,3 @@ def _nearest_seen(hidden: NDArray[np.bool_]) -> NDArray[np.int32]:
     before = np.maximum.accumulate(np.where(hidden, -_NOWHERE, own), axis=1)
     after = np.minimum.accumulate(np.where(hidden, 2 * _NOWHERE, own)[:, ::-1], axis=1)[:, ::-1]
     return np.where(own - before <= after - own, before, after)
-
-
-def _match_channel(channel: Pixels, reference: Pixels) -> None:
-    """Give a channel, in place, the histogram of another (Gonzalez & Woods, section 3.3).
-
-    By one table of all values, so that a large picture is never held as a whole; the same as
-    ``imaging.histogram.match_to_input``.
-    """
-    values = np.iinfo(channel.dtype).max + 1
-    counts = np.zeros(values, np.int64)
-    for top in range(0, channel.shape[0], _ROWS):
-        counts += np.bincount(channel[top : top + _ROWS].ravel(), minlength=values)
-    table = _matching_table(counts, np.bincount(reference.ravel(), minlength=values)).astype(channel.dtype)
-    for top in range(0, channel.shape[0], _ROWS):
-        channel[top : top + _ROWS] = table[channel[top : top + _ROWS]]
-
-
-def _matching_table(counts: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The value that each value becomes."""
-    present = np.flatnonzero(wanted)
-    quantiles = np.cumsum(counts) / counts.sum()
-    table: NDArray[np.float64] = np.rint(np.interp(quantiles, np.cumsum(wanted[present]) / wanted.sum(), present))
-    return table

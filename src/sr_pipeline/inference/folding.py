@@ -86,6 +86,11 @@ class FoldedGenerator:
         return 3 if self.upsampling_blocks else 1 + -(-len(self.refinement) // SCALE)
 
     @property
+    def reach(self) -> int:
+        """How many pixels around a pixel its enlargement depends on."""
+        return self.features_reach + self.enlarging_reach
+
+    @property
     def features_macs(self) -> int:
         """Multiplications for the features of one pixel."""
         layers = (self.head, *(layer for block in self.blocks for layer in block), self.trunk)
@@ -220,7 +225,12 @@ def fold(model: Any) -> FoldedGenerator:
         UserError: if it is another.
     """
     weights = {layer.name: [np.asarray(array) for array in layer.get_weights()] for layer in model.layers}
-    return _fold("this model", json.loads(model.to_json())["config"], weights)
+    try:
+        config = json.loads(model.to_json())["config"]
+    except (NotImplementedError, TypeError, ValueError) as error:  # of classes that do not describe themselves
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"this model is no generator of this software ({reason}); name one that it trained") from error
+    return _fold("this model", config, weights)
 
 
 def read_folded(path: str | Path) -> FoldedGenerator:

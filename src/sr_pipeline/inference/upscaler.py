@@ -1,22 +1,26 @@
 """Enlarging pictures of any size in memory that a tile bounds."""
 
-import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.tiling import Tile, Window
+from sr_pipeline.imaging.tiling import Tile, Window, area, plan_tiles
 from sr_pipeline.inference.engines import Engine
+from sr_pipeline.inference.folding import FoldedGenerator
 from sr_pipeline.networks.parameters import SCALE
 
 _SMALLEST = 5  # pixels: reflection padding mirrors 4
 
 
 _TILES = {2: 1024, 4: 720}  # pixels, by bytes a value: 0.6 GB
+
+
+def smallest_tile(generator: FoldedGenerator) -> int:
+    """Edge in pixels of the smallest tiles that a generator can be given."""
+    return 2 * generator.reach + 1
 
 
 class Upscaler:
@@ -26,7 +30,7 @@ class Upscaler:
     its features sees just 3 of them, and needs 16 times the memory for each: it works on parts of 1/16. Both
     overlap by all they see, so the result is that of the whole picture, but for rounding. All tiles of a picture have
     the same shape, for which oneDNN prepares its operations once. They go one by one: a batch of four of 64x64 takes
-    as long as one of 128x128.
+    as long as one of 128x128. Several threads may use one at once.
 
     Args:
         engine: computes the generator.
@@ -40,12 +44,15 @@ class Upscaler:
         generator = engine.generator
         self._engine = engine
         self._tile = tile or _TILES[engine.bytes_per_value]
-        self._margin = generator.features_reach + generator.enlarging_reach
-        if self._tile <= 2 * self._margin:
+        self._margin = generator.reach
+        if self._tile < smallest_tile(generator):
             raise UserError(
                 f"tiles of {tile} pixels are too small for a generator that sees {self._margin} around each; "
-                f"take at least {2 * self._margin + 1}"
+                f"take at least {smallest_tile(generator)}"
             )
+
+    def __repr__(self) -> str:
+        return f"<Upscaler: {self._engine.name}>"
 
     def __call__(
         self, image: NDArray, output: NDArray | None = None, progress: Callable[[int, int], None] | None = None
@@ -84,10 +91,10 @@ class Upscaler:
         """Pieces of the enlargement as they are ready, where they belong, and multiplications done and in all."""
         engine, generator = self._engine, self._engine.generator
         shape, whole = image.shape[:2], (slice(0, image.shape[0]), slice(0, image.shape[1]))
-        tiles = _plan(shape, whole, self._tile, self._margin)
-        parts = [_plan(shape, tile.kept, max(self._tile // 4, 16), generator.enlarging_reach) for tile in tiles]
-        of_tile = generator.features_macs * _pixels(tiles[0].seen)
-        of_part = generator.enlarging_macs * _pixels(parts[0][0].seen)
+        tiles = plan_tiles(shape, whole, self._tile, self._margin)
+        parts = [plan_tiles(shape, tile.kept, max(self._tile // 4, 16), generator.enlarging_reach) for tile in tiles]
+        of_tile = generator.features_macs * area(tiles[0].seen)
+        of_part = generator.enlarging_macs * area(parts[0][0].seen)
         total = len(tiles) * (of_tile + len(parts[0]) * of_part)
         done = 0
         for tile, parts_of_tile in zip(tiles, parts, strict=True):
@@ -98,50 +105,6 @@ class Upscaler:
                 sr = engine.enlarge(features, Tile(tile.seen, part.seen).inside)
                 done += of_part
                 yield sr[_enlarged(part.inside)], _enlarged(part.kept), done, total
-
-
-def _plan(shape: tuple[int, ...], kept: Window, edge: int, margin: int) -> list[Tile]:
-    """Tiles of one shape for a part of a picture, as few pixels in all as possible.
-
-    At the edges of the picture they are moved inwards, not cut; the last ones may keep again what others keep.
-
-    Args:
-        shape: of the picture.
-        kept: the part.
-        edge: a tile has no more pixels than a square of it.
-        margin: how far what is kept lies from where tiles end, unless the picture ends there.
-    """
-
-    def seen(axis: int, count: int) -> int:
-        return min(shape[axis], math.ceil(_length(kept[axis]) / count) + 2 * margin)
-
-    grids = []
-    for rows in range(1, math.ceil(_length(kept[0]) / (edge - 2 * margin)) + 1):
-        widest = edge**2 // seen(0, rows)
-        if widest >= seen(1, 1):
-            grids.append((rows, 1))
-        elif widest > 2 * margin:
-            grids.append((rows, math.ceil(_length(kept[1]) / (widest - 2 * margin))))
-    grid = min(grids, key=lambda grid: math.prod(count * seen(axis, count) for axis, count in enumerate(grid)))
-    axes = (_cuts(kept[axis], count, seen(axis, count), shape[axis], margin) for axis, count in enumerate(grid))
-    return [Tile((r_seen, c_seen), (r_kept, c_kept)) for (r_seen, r_kept), (c_seen, c_kept) in product(*axes)]
-
-
-def _cuts(part: slice, count: int, seen: int, limit: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Along one axis: what each of ``count`` tiles sees, and keeps."""
-    size = math.ceil(_length(part) / count)
-    for number in range(count):
-        first = min(part.start + number * size, part.stop - size)
-        corner = min(max(first - margin, 0), limit - seen)
-        yield slice(corner, corner + seen), slice(first, first + size)
-
-
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)
-
-
-def _pixels(window: Window) -> int:
-    return _length(window[0]) * _length(window[1])
 
 
 def _enlarged(window: Window) -> Window:

@@ -8,23 +8,19 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
 from sr_pipeline.errors import UserError
-
-Pixels = NDArray[Any]
-"""uint8 or uint16."""
+from sr_pipeline.pictures.opening import SRGB_MODES, Pixels, as_alpha, open_image, orientation_of, pixels_of, turned
 
 MAX_PIXELS = 25_000_000
 """Largest picture that is read; enlarged by 4 it has 400 megapixels."""
 
-_READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
-_SRGB_MODES = ("CMYK", "LAB")  # converted to sRGB; their own profile does not describe that
 
 
 class Metadata(NamedTuple):
@@ -39,7 +35,7 @@ class Picture(NamedTuple):
     """A decoded picture, upright.
 
     Attributes:
-        colour: (h, w) gray or (h, w, 3) RGB, uint8 or uint16.
+        colour: (h, w) gray or (h, w, 3) RGB.
         alpha: (h, w) of the same type, None where all is opaque.
         metadata: to be written again.
     """
@@ -75,7 +71,7 @@ def decode_picture(content: bytes) -> Picture:
     Raises:
         UserError: as ``read_picture``; the message goes on from the name of the file.
     """
-    with _readers_errors(content), Image.open(io.BytesIO(content), formats=_formats()) as picture:
+    with _readers_errors(content), open_image(content) as picture:
         kind, frames = str(picture.format), getattr(picture, "n_frames", 1)
         if frames > 1 and kind in _ANIMATIONS:
             raise UserError(f"is animated or has several pages ({frames}); only still pictures can be enlarged")
@@ -84,14 +80,14 @@ def decode_picture(content: bytes) -> Picture:
                 f"is too large ({picture.width}x{picture.height}); at most {MAX_PIXELS // 1_000_000} megapixels can be "
                 "enlarged"
             )
-        orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = orientation_of(picture)
         metadata = _metadata(picture)
         if _has_16_bits_of_colour(picture, content):
             colour, alpha = _split(_read_16_bits(content, kind))
         else:
             picture.load()
-            colour, alpha = _decoded(picture)
-        colour, alpha = _turned(colour, orientation), None if alpha is None else _turned(alpha, orientation)
+            colour, alpha = pixels_of(picture)
+        colour, alpha = turned(colour, orientation), None if alpha is None else turned(alpha, orientation)
         return Picture(colour, alpha, metadata)
 
 
@@ -115,15 +111,10 @@ def _readers_errors(content: bytes) -> Iterator[None]:
 def _known(content: bytes) -> bool:
     """Is it at least the beginning of a picture?"""
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()):
+        with open_image(content):
             return True
     except Exception:  # as above
         return False
-
-
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in _READ if name in Image.OPEN)
 
 
 def _metadata(picture: Image.Image) -> Metadata:
@@ -138,7 +129,7 @@ def _metadata(picture: Image.Image) -> Metadata:
     kept = exif if picture.format != "TIFF" else _descriptive(exif)
     dpi = picture.info.get("dpi")
     valid = dpi if dpi is not None and all(0 < float(value) < 1e5 for value in dpi) else None
-    profile = picture.info.get("icc_profile") if picture.mode not in _SRGB_MODES else None
+    profile = picture.info.get("icc_profile") if picture.mode not in SRGB_MODES else None
     return Metadata(profile or None, kept.tobytes() if len(kept) or details else None, valid)
 
 
@@ -182,57 +173,7 @@ def _read_16_bits(content: bytes, kind: str) -> NDArray[np.uint16]:
         return np.moveaxis(samples, 0, -1) if samples.shape[0] <= 4 < samples.shape[2] else samples
 
 
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Upright, as EXIF's orientation says (Exif 2.32, tag 274)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def _split(pixels: NDArray[np.uint16]) -> tuple[Pixels, Pixels | None]:
     channels = pixels.shape[2]
     colour = pixels[..., 0] if channels <= 2 else pixels[..., :3]
-    return np.ascontiguousarray(colour), _alpha(pixels[..., -1]) if channels in (2, 4) else None
-
-
-def _alpha(values: Pixels) -> Pixels | None:
-    """None where all is opaque."""
-    return None if values.min() == np.iinfo(values.dtype).max else np.ascontiguousarray(values)
-
-
-def _decoded(picture: Image.Image) -> tuple[Pixels, Pixels | None]:
-    if picture.mode.startswith("I;16"):
-        return np.asarray(picture).astype(np.uint16), None
-    if picture.mode == "I":
-        values = np.asarray(picture)
-        if values.min() < 0 or values.max() > 65535:
-            raise UserError("has 32-bit values; save it with 8 or 16 bits a channel")
-        return values.astype(np.uint16), None
-    if picture.mode in _SRGB_MODES:
-        picture = _to_srgb(picture)
-    if picture.mode in ("F", "HSV"):
-        raise UserError(f"is of a kind that cannot be read ({picture.mode}); save it with 8 or 16 bits a channel")
-    if picture.has_transparency_data:
-        gray = picture.mode in ("L", "LA", "La", "1")
-        pixels = np.asarray(picture.convert("LA" if gray else "RGBA"))
-        colour = pixels[..., 0] if gray else pixels[..., :3]
-        return np.ascontiguousarray(colour), _alpha(pixels[..., -1])
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")), None
-
-
-def _to_srgb(picture: Image.Image) -> Image.Image:
-    profile = picture.info.get("icc_profile")
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            assert converted is not None
-            return converted
-        except ImageCms.PyCMSError:
-            pass  # a broken profile says nothing about the colours
-    return picture.convert("RGB")
+    return np.ascontiguousarray(colour), as_alpha(pixels[..., -1]) if channels in (2, 4) else None

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.pictures.reading import Metadata, Pixels
+from sr_pipeline.pictures.opening import Pixels
+from sr_pipeline.pictures.reading import Metadata
 
 _IN_MEMORY = 64_000_000  # bytes up to which a result is held in memory instead of on disk
 _BLOCK = 4_000_000  # bytes that are filtered and compressed at once
@@ -50,9 +51,9 @@ def check_fits(output: Format, size: tuple[int, int], dtype: Any, *, transparent
     Raises:
         UserError: if it cannot; the message goes on from the name of the file.
     """
-    other = "choose --format png or tiff"
+    other = "choose the format png or tiff"
     if transparent and output.name == "jpeg":
-        raise UserError("is transparent, which JPEG cannot keep; choose --format png or webp")
+        raise UserError("is transparent, which JPEG cannot keep; choose the format png or webp")
     if dtype == np.uint16 and output.name not in ("png", "tiff"):
         raise UserError(f"has 16 bits a channel, which {output.name.upper()} cannot keep; {other}")
     if max(size) > _MAX_EDGE.get(output.name, max(size)):
@@ -113,7 +114,7 @@ def write_picture(path: Path, pixels: Pixels, output: Format, metadata: Metadata
     """
     if output.name == "png":
         with path.open("wb") as file:
-            _write_png(file, pixels, metadata)
+            write_png(file, pixels, metadata)
     elif output.name == "tiff" and (pixels.dtype == np.uint16 or pixels.nbytes > _IN_MEMORY):
         _write_tiff_in_strips(path, pixels, metadata)
     else:
@@ -166,8 +167,14 @@ def _write_tiff_in_strips(path: Path, pixels: Pixels, metadata: Metadata) -> Non
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels (PNG specification, 11.2.1)
 
 
-def _write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:
-    """PNG (W3C recommendation, third edition), a block of rows at a time."""
+def write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:
+    """Encode a picture as PNG (W3C recommendation, third edition), a block of rows at a time.
+
+    Args:
+        file: to write to.
+        pixels: as of ``write_picture``.
+        metadata: to be written with it.
+    """
     height, width, channels = pixels.shape
     depth = pixels.dtype.itemsize * 8
     file.write(b"\x89PNG\r\n\x1a\n")

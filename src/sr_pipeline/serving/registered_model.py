@@ -41,14 +41,14 @@ class SuperResolution(PythonModel):
         from sr_pipeline.inference.folding import read_folded
         from sr_pipeline.inference.upscaler import Upscaler
 
-        self._enlarge = Upscaler(choose_engine(read_folded(context.artifacts["generator"])))
+        self._upscale = Upscaler(choose_engine(read_folded(context.artifacts["generator"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Enlarge the files of column ``image``."""
         from sr_pipeline.serving.requests import enlarge_file
 
         try:
-            enlarged = [enlarge_file(content, self._enlarge) for content in model_input["image"]]
+            enlarged = [enlarge_file(content, self._upscale) for content in model_input["image"]]
         except UserError as error:
             raise BadRequestError(str(error)) from None
         return pd.DataFrame({"image": enlarged})

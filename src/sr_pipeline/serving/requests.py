@@ -2,14 +2,14 @@
 
 import io
 import math
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.types import RgbImage
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.inference.enlargement import Upscale, enlarge, result_shape
+from sr_pipeline.pictures.reading import decode_picture
+from sr_pipeline.pictures.writing import write_png
 
 MAX_PIXELS = 1_000_000
 """Largest picture that is taken: MLflow ends a request after 60 seconds, in which two cores do some twice that."""
@@ -17,12 +17,12 @@ MIN_EDGE = 24
 """Smallest edge: that of the crops a generator is trained on."""
 
 
-def enlarge_file(content: bytes, enlarge: Callable[[RgbImage], RgbImage]) -> bytes:
-    """The bytes of a PNG or JPEG file to those of a PNG file, enlarged.
+def enlarge_file(content: bytes, upscale: Upscale) -> bytes:
+    """The bytes of a PNG or JPEG file to those of a PNG file, enlarged as ``sr-pipeline upscale`` does.
 
     Args:
         content: the file.
-        enlarge: from (h, w, 3) uint8 to the larger picture.
+        upscale: enlarges pixels.
 
     Raises:
         UserError: if the file is not such a picture, or its size is out of bounds.
@@ -31,11 +31,13 @@ def enlarge_file(content: bytes, enlarge: Callable[[RgbImage], RgbImage]) -> byt
         raise UserError("the picture is empty; send the bytes of a PNG or JPEG file")
     _check_header(content)
     try:
-        picture = decode_rgb(content, MAX_PIXELS).picture
-    except UnusablePictureError as error:
-        raise UserError(f"this is no picture that can be enlarged ({error}); send a whole PNG or JPEG file") from error
+        picture = decode_picture(content)
+    except UserError as error:
+        raise UserError(f"the picture {error}; send a whole PNG or JPEG file") from error
+    pixels = np.empty(result_shape(picture), picture.colour.dtype)
+    enlarge(picture, pixels, upscale, lambda done, total: None)
     buffer = io.BytesIO()
-    Image.fromarray(enlarge(np.asarray(picture))).save(buffer, "PNG", compress_level=4)
+    write_png(buffer, pixels, picture.metadata)
     return buffer.getvalue()
 
 

@@ -4,7 +4,7 @@ from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.hashing import stable_fraction, stable_hash
-from sr_pipeline.pictures.decode import picture_files
+from sr_pipeline.pictures.opening import picture_files
 from sr_pipeline.sources.parameters import FolderParameters
 from sr_pipeline.sources.photograph import Photograph, Selection
 

@@ -51,7 +51,7 @@ def _registered_file(name: str) -> Path:
         open_store()
     except UserError as error:
         raise UserError(
-            f"--model {name} is looked up in the MLflow registry, but {error}; or name a "
+            f"model {name} is looked up in the MLflow registry, but {error}; or name a "
             f"generator of this package ({', '.join(PACKAGED)}) or a .keras file"
         ) from error
     return registered_generator_file(name if name.startswith("models:/") else _uri(name))

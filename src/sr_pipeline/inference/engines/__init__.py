@@ -3,7 +3,7 @@
 import importlib.util
 import platform
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.inference.folding import FoldedGenerator
 from sr_pipeline.processor import computes_bfloat16, processor_kind
 
-ENGINES = ("auto", "openvino", "openvino-bfloat16", "onnx", "tensorflow", "float32", "bfloat16")
+EngineName = Literal["auto", "openvino", "openvino-bfloat16", "onnx", "tensorflow", "float32", "bfloat16"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """Names of engines; of TensorFlow's, ``tensorflow`` has the precision that suits the machine."""
 
 
@@ -44,7 +45,7 @@ def choose_engine(generator: FoldedGenerator, name: str = "auto") -> Engine:
     """
     if name not in ENGINES:
         raise UserError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
-    name = fastest_engine() if name == "auto" else name
+    name = resolve_engine(name)
     if name == "onnx":
         from sr_pipeline.inference.engines.onnx_engine import OnnxEngine
 
@@ -54,15 +55,30 @@ def choose_engine(generator: FoldedGenerator, name: str = "auto") -> Engine:
 
         _refuse_emulation(name, computed=name == "openvino" or computes_bfloat16())
         return OpenVinoEngine(generator, "float32" if name == "openvino" else "bfloat16")
-    if not _installed("tensorflow"):
-        raise UserError(f'engine {name} needs TensorFlow: pip install "sr-pipeline[pipeline]"')
+    best = _tensorflow_precision(name)
     from sr_pipeline.inference.engines.tensorflow_engine import TensorFlowEngine
+
+    _refuse_emulation(name, computed=name in ("float32", best))
+    return TensorFlowEngine(generator, name)
+
+
+def resolve_engine(name: str) -> str:
+    """The engine that ``auto`` or ``tensorflow`` means on this machine; any other name as it is.
+
+    Raises:
+        UserError: if it is TensorFlow's, and that is not installed.
+    """
+    name = fastest_engine() if name == "auto" else name
+    return _tensorflow_precision(name) if name == "tensorflow" else name
+
+
+def _tensorflow_precision(engine: str) -> str:
+    """The precision that suits this machine."""
+    if not _installed("tensorflow"):
+        raise UserError(f'engine {engine} needs TensorFlow: pip install "sr-pipeline[pipeline]"')
     from sr_pipeline.networks.precision import resolve_precision
 
-    best = resolve_precision("auto")
-    precision = best if name == "tensorflow" else name
-    _refuse_emulation(name, computed=precision in ("float32", best))
-    return TensorFlowEngine(generator, precision)
+    return resolve_precision("auto")
 
 
 def fastest_engine() -> str:
@@ -93,5 +109,5 @@ def _refuse_emulation(name: str, *, computed: bool) -> None:
     if not computed:
         raise UserError(
             f"engine {name} needs a processor or GPU that computes in bfloat16, and this is {processor_kind()}; "
-            "leave --engine out, or take one in float32"
+            "choose auto, or one in float32"
         )

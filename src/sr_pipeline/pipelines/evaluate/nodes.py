@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.describe import describe_intervals, describe_model, describe_protocol
 from sr_pipeline.evaluation.matching import match
 from sr_pipeline.evaluation.measuring import build_protocol, measure_pictures
@@ -24,6 +25,9 @@ from sr_pipeline.evaluation.sheets import Shown, draw_sheets
 from sr_pipeline.evaluation.statistics import Resampling, summarize
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
+from sr_pipeline.inference.engines import choose_engine
+from sr_pipeline.inference.folding import fold
+from sr_pipeline.inference.upscaler import Upscaler, smallest_tile
 from sr_pipeline.networks.parameters import SCALE, LpipsParameters, PerceptualParameters
 from sr_pipeline.processor import processor_kind
 
@@ -62,17 +66,21 @@ def choose_generators(
 def super_resolve_pictures(
     listed: pd.DataFrame, generators: dict[str, Any], parameters: EvaluateParameters
 ) -> SavedPictures:
-    """Each picture, reduced and enlarged again by each generator; computed when saved."""
-    from sr_pipeline.networks.inference import SuperResolver
+    """Each picture, reduced and enlarged again by each generator, as users enlarge theirs; computed when saved.
 
-    def task(picture: Picture, resolver: SuperResolver) -> Callable[[], Image.Image]:
-        return lambda: Image.fromarray(resolver(picture.low_resolution()))
+    Raises:
+        UserError: if a generator is none of this software, ``evaluate.tile`` is too small for it, or
+            ``evaluate.engine`` is not available.
+    """
 
-    resolvers = {method: SuperResolver(generator, parameters.tile) for method, generator in generators.items()}
+    def task(picture: Picture, upscaler: Upscaler) -> Callable[[], Image.Image]:
+        return lambda: Image.fromarray(upscaler(picture.low_resolution()))
+
+    upscalers = {method: _upscaler(generator, parameters) for method, generator in generators.items()}
     return {
-        f"{picture.set}/{method}/{picture.image}": task(picture, resolver)
+        f"{picture.set}/{method}/{picture.image}": task(picture, upscaler)
         for picture in pictures_of(listed)
-        for method, resolver in resolvers.items()
+        for method, upscaler in upscalers.items()
     }
 
 
@@ -172,6 +180,17 @@ def write_report(
     load = _loader(super_resolved | matched, per_image)
     pictures = {name: [partial(load, picture) for picture in members] for name, members in _by_set(listed)}
     return render_report(pictures, sheets, statistics, evaluation)
+
+
+def _upscaler(generator: Any, parameters: EvaluateParameters) -> Upscaler:
+    folded = fold(generator)
+    smallest = smallest_tile(folded)
+    if parameters.tile < smallest:
+        raise UserError(
+            f"evaluate.tile={parameters.tile} is too small for a generator that sees {folded.reach} pixels around "
+            f"each: set it to at least {smallest}"
+        )
+    return Upscaler(choose_engine(folded, parameters.engine), parameters.tile)
 
 
 def _itself(picture: Image.Image) -> Image.Image:

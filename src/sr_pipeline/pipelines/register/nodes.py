@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 _EXAMPLE_SIZE = 24  # pixels of the input example's edges: one training crop
 # What the code that travels with the model imports.
-_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pillow", "pydantic", "scipy", "tensorflow", "universal-pathlib")
+_REQUIREMENTS = (
+    *("keras", "mlflow", "numpy", "pandas", "pillow", "pydantic", "pypng", "scipy", "tensorflow"),
+    "universal-pathlib",
+)
 
 
 def register_generator(
