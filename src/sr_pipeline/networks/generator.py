@@ -17,7 +17,7 @@ def build_generator(
         parameters: size and variant of the network.
         dtype: Keras dtype policy, e.g. ``float32`` or ``mixed_bfloat16`` (weights stay float32).
         seed: of the initial weights.
-        for_training: take the layers that train faster; such a model cannot be opened in plain Keras.
+        for_training: use layers that train faster; such a model cannot be opened in plain Keras.
 
     Returns:
         A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3)
@@ -63,7 +63,7 @@ def build_generator(
 
 
 def _enlarge_directly(x: keras.KerasTensor, parameters: GeneratorParameters, style: Style) -> keras.KerasTensor:
-    """The picture that one convolution and a shuffle by 4 make of features, refined if ``parameters`` want that."""
+    """The picture made from features by one convolution and a shuffle by 4, refined if ``parameters`` ask for it."""
     picture = enlarge_at_once(x, 3, SCALE, style, "tail", equal_phases=parameters.equal_phases)
     refinement = parameters.refinement
     if not refinement:

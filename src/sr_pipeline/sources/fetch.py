@@ -1,4 +1,4 @@
-"""Fetching a COCO data set: its annotations, then image archives, or chosen images one by one."""
+"""Downloading a COCO data set: its annotations, then image archives, or selected images one by one."""
 
 import logging
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def check_fetch(coco: CocoParameters) -> DownloadParameters:
 
 
 def fetch_annotations(coco: CocoParameters) -> None:
-    """Download and unpack the annotation files that are not there.
+    """Download and unpack the annotation files that are missing.
 
     Raises:
         UserError: if that fails.
@@ -53,10 +53,10 @@ def fetch_annotations(coco: CocoParameters) -> None:
 
 
 def fetch_images(photographs: Sequence[Photograph], coco: CocoParameters, max_bad_fraction: float) -> None:
-    """Download the photographs that are not there. What a server does not have is left to ingest to report.
+    """Download the photographs that are missing. Ingest reports those that a server does not have.
 
     Raises:
-        UserError: if archives cannot be fetched, or more than ``max_bad_fraction`` of the images.
+        UserError: if archives, or more than ``max_bad_fraction`` of the images, cannot be downloaded.
     """
     downloads = check_fetch(coco)
     missing = [photograph for photograph in photographs if not photograph.file.is_file()]
