@@ -79,7 +79,7 @@ class CacheProtection:
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
-        """Replace a link by a file of its own; datasets that are folders replace their files anyway."""
+        """Replace a link by a file of its own; datasets that are folders replace their files already."""
         location = _location(self._catalog, dataset_name)
         if location is not None and _is_protected_link(location):
             location.unlink()

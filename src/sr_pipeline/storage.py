@@ -39,7 +39,7 @@ def locate(path: str | Path | UPath) -> UPath:
 
 
 def is_local(path: UPath) -> bool:
-    """Whether ``path`` is on a file system of this machine, which includes network mounts."""
+    """Whether ``path`` is on a file system of this machine, network mounts included."""
     return path.protocol in ("", "file", "local")
 
 

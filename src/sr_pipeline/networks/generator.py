@@ -17,7 +17,7 @@ def build_generator(
         parameters: size and variant of the network.
         dtype: Keras dtype policy, e.g. ``float32`` or ``mixed_bfloat16`` (weights stay float32).
         seed: of the initial weights.
-        for_training: use layers that train faster; such a model cannot be opened in plain Keras.
+        for_training: use the layers that train faster; such a model cannot be opened by plain Keras.
 
     Returns:
         A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3)

@@ -26,7 +26,7 @@ from sr_pipeline.tracking.run import TRAINING_ID
 log = logging.getLogger(__name__)
 
 _EXAMPLE_SIZE = 24  # pixels of the input example's edges: one training crop
-# What the code inside the model imports.
+# What the code that travels with the model imports.
 _REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pillow", "pydantic", "scipy", "tensorflow", "universal-pathlib")
 
 
