@@ -65,8 +65,8 @@ def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
     has_drive = ":" in "".join(path.parts[:1])
     if path.is_absolute() or has_drive or ".." in path.parts or is_link:
         raise UserError(
-            f"{archive} holds {'a link' if is_link else 'a path that leads out of it'}, {member.filename!r}, as no "
-            "image archive does; nothing was unpacked: delete it and get it from a place you trust"
+            f"{archive} contains {'a link' if is_link else 'a path that leads out of it'}, {member.filename!r}, which "
+            "no image archive needs; nothing was unpacked: delete it and download it from a source you trust"
         )
 
 

@@ -25,16 +25,16 @@ def read_coco(parameters: CocoParameters, selection: Selection) -> list[Photogra
         selection: how many of those to take.
 
     Raises:
-        UserError: if a folder or file is missing, no COCO JSON, or holds no image that fits, or if an image
-            stands in both splits.
+        UserError: if a folder or file is missing, a file is not COCO JSON or has no image that fits, or an image
+            is in both splits.
     """
     train = _read_split("train", parameters, selection)
     val = _read_split("val", parameters, selection)
     shared = {photograph.id for photograph in train} & {photograph.id for photograph in val}
     if shared:
         raise UserError(
-            f"image id {min(shared)} stands in both {parameters.train.annotations} and {parameters.val.annotations}; "
-            "held-out photographs must not be trained on, so take it out of one"
+            f"image id {min(shared)} is in both {parameters.train.annotations} and {parameters.val.annotations}; "
+            "held-out photographs must not be used for training, so remove it from one"
         )
     return train + val
 
@@ -142,7 +142,7 @@ def _load(file: UPath) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error}; make it readable") from error
     if not isinstance(content, dict):
-        raise _malformed(file, "it holds no JSON object")
+        raise _malformed(file, "it does not contain a JSON object")
     return content
 
 

@@ -158,7 +158,7 @@ class Downloader:
         with closing(self._session().get(download.url, headers=headers, stream=True, timeout=timeout)) as response:
             expected = _expected_size(response, partial)
             if download.size not in (None, expected):
-                raise DownloadError(f"the server has {expected} bytes where {download.size} are known")
+                raise DownloadError(f"the server has {expected} bytes instead of the expected {download.size}")
             if response.status_code == requests.codes.ok:
                 partial.begin(response.headers.get("ETag") or response.headers.get("Last-Modified"))
             with partial.path.open("ab") as file:
@@ -171,7 +171,7 @@ class Downloader:
             raise _AttemptError(f"the connection ended after {partial.size} of {expected} bytes")
         if partial.size > expected or (download.md5 and partial.md5() != download.md5):
             partial.remove()
-            raise _AttemptError("what arrived has another MD5 than the file is known by")
+            raise _AttemptError("the MD5 of what arrived is not the expected one")
 
     def _session(self) -> requests.Session:
         """A session, so that connections are used again; one a thread, because sessions are not shared safely."""
@@ -238,10 +238,10 @@ def _expected_size(response: requests.Response, partial: _Partial) -> int:
         if match and int(match[1]) == partial.size:
             return int(match[2])
         partial.remove()
-        raise _AttemptError("the server sent another part than was asked for")
+        raise _AttemptError("the server sent a different part than requested")
     if code == requests.codes.requested_range_not_satisfiable:
         partial.remove()  # longer than the file, or the file changed: start over
-        raise _AttemptError("the server has not the rest of what had arrived")
+        raise _AttemptError("the server does not have the rest of the file")
     if code in _TEMPORARY:
         wait = response.headers.get("Retry-After", "")
         raise _AttemptError(f"the server answered {code} {response.reason}", float(wait) if wait.isdigit() else 0)

@@ -71,7 +71,7 @@ def fetch_images(photographs: Sequence[Photograph], coco: CocoParameters, max_ba
         wanted = {_name_below(p.file, paths.images): local_path(p.file) for p in missing if p.split == split}
         absent = extract(archive, wanted)
         if absent:
-            log.warning("%s does not hold %d of the images, for one %s", archive, len(absent), min(absent))
+            log.warning("%s lacks %d of the images, for example %s", archive, len(absent), min(absent))
 
 
 def _fetch_one_by_one(missing: Sequence[Photograph], parameters: DownloadParameters, max_failures: int) -> None:
@@ -79,7 +79,7 @@ def _fetch_one_by_one(missing: Sequence[Photograph], parameters: DownloadParamet
     for photograph in missing:
         if not photograph.url:
             raise UserError(
-                f"the annotations give no coco_url for image {photograph.id}, so it cannot be downloaded by itself; "
+                f"the annotations give no coco_url for image {photograph.id}, so it cannot be downloaded separately; "
                 "set ingest.coco.fetch=archives"
             )
         jobs.append(Download(photograph.url, local_path(photograph.file)))
