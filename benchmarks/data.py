@@ -34,7 +34,7 @@ IMAGES, ANNOTATIONS = 82_783, 600_000  # of instances_train2014.json
 
 
 def measure_data() -> dict[str, Any]:
-    """All figures of the way from photographs to crops."""
+    """All figures from photographs to crops."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         files = write_jpegs(folder / "jpegs")
@@ -47,7 +47,7 @@ def measure_data() -> dict[str, Any]:
 
 
 def write_jpegs(folder: Path) -> list[str]:
-    """Photographs of 640x480 pixels, grained so that their JPEGs have about as many bytes as MSCOCO's: 160 kB."""
+    """Photographs of 640x480 pixels, with grain added so that their JPEGs are as large as MSCOCO's: about 160 kB."""
     folder.mkdir(parents=True)
     sample = read_coco(write_sample(folder / "sample"), Selection(seed=0))
     pictures = [Image.open(photograph.file).convert("RGB") for photograph in sample]
@@ -120,7 +120,7 @@ def _measure_materialize(files: list[str], folder: Path) -> dict[str, float]:
 
 
 def _cut_bare(files: list[str], count: int) -> None:
-    """What materializing cannot do without: decode, cut, reduce, and keep the bytes."""
+    """The work that materializing cannot avoid: decode, cut, reduce, and keep the bytes."""
     kept = []
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -131,7 +131,7 @@ def _cut_bare(files: list[str], count: int) -> None:
 
 
 def _measure_opening(files: list[str], folder: Path) -> dict[str, float]:
-    """Seconds until the first crop is there, for few crops and for many in as many shards."""
+    """Seconds to the first crop, for few crops and for many, in the same number of shards."""
     few, many = (CropLayout(seed=0, crop_size=96, crops_per_image=k, scale=4) for k in (2, 200))
     for name, layout in (("few", few), ("many", many)):
         plan_shards(files, 60, layout).write(folder / name)
@@ -143,7 +143,7 @@ def _measure_opening(files: list[str], folder: Path) -> dict[str, float]:
 
 
 def _measure_annotations(folder: Path) -> dict[str, float]:
-    """Index an annotation file of the size of MSCOCO-2014's, in a process of its own."""
+    """Index an annotation file of MSCOCO-2014's size, in a separate process."""
     _write_annotations(folder / "train.json", IMAGES, ANNOTATIONS, first=0)
     _write_annotations(folder / "val.json", 10, 10, first=IMAGES)
     program = (

@@ -1,4 +1,4 @@
-"""Measure what evaluating costs beside super-resolving, and the evaluation of 100 pictures of BSD's size."""
+"""Measure the cost of evaluating relative to super-resolving, and the evaluation of 100 pictures of BSD's size."""
 
 import itertools
 import tempfile
@@ -33,7 +33,7 @@ _NO_NETWORKS = Networks(LpipsParameters(weights=None), PerceptualParameters(weig
 
 
 def measure_evaluation() -> dict[str, Any]:
-    """Figures of the full network (16 blocks, 64 filters) with weights as they are drawn, in float32."""
+    """Figures of the full network (16 blocks, 64 filters) with random weights, in float32."""
     generator = build_generator(GeneratorParameters())
     with tempfile.TemporaryDirectory() as scratch:
         images = _write_pictures(Path(scratch))

@@ -1,4 +1,4 @@
-"""A program: make the first adversarial step of recipe ``seed`` in a new process, and say what memory it took."""
+"""A program: make the first adversarial step of recipe ``seed`` in a new process, and report the memory it took."""
 
 import json
 import resource

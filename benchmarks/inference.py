@@ -1,6 +1,6 @@
 """Measure folded generators against the plain Keras models, a small picture from the start, and a large one.
 
-``python -m benchmarks.inference full`` measures one network alone; without a name, all of them.
+``python -m benchmarks.inference full`` measures one network; without a name, all of them.
 """
 
 import importlib.util
@@ -48,7 +48,7 @@ def _measure_network(model: Any) -> dict[str, Any]:
     """Figures of each engine for one generator.
 
     Each round measures the plain model in float32, all engines and the peaks of matrix multiplication, one after the
-    other, so that what else the machine does meets all of them alike; the figures are medians over rounds. ``ratio``
+    other, so that other work on the machine affects all of them alike; the figures are medians over rounds. ``ratio``
     is an engine's time to the plain model's; ``of_peak`` is what it makes of the peak in its precision, counting
     the multiplications of the folded network.
     """

@@ -1,4 +1,4 @@
-"""A program: enlarge a picture to 12 megapixels in a new process, and say how long it took and what memory."""
+"""A program: enlarge a picture to 12 megapixels in a new process, and report the time and memory it took."""
 
 import importlib
 import json

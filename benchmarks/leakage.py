@@ -79,7 +79,7 @@ def _owners_of_matches(corners: Corners, training: list[Corners], owners: NDArra
 
 
 def _common(one: Corners, other: Corners) -> int:
-    """How many corners of ``one`` lie in ``other`` where one affine map puts them."""
+    """How many corners of ``one`` are in ``other`` at the positions given by one affine map."""
     mine, theirs = _similar(one.descriptors, other.descriptors).T
     points = (one.positions[mine], other.positions[theirs])
     _, inliers = ransac(points, AffineTransform, min_samples=3, residual_threshold=4, max_trials=100, rng=0)

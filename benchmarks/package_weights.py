@@ -1,4 +1,4 @@
-"""Write the weights of other people's networks that this package brings: 16 bits, with where they come from.
+"""Write the weights of other authors' networks that ship with this package: in 16 bits, with their attribution.
 
 ``python -m benchmarks.package_weights vgg19.weights.h5 lpips_alex.npz`` takes the weights of
 ``keras.applications.VGG19(include_top=False)`` and those of LPIPS-Alex 0.1 (``conv<i>/kernel``, ``conv<i>/bias``,

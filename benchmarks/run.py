@@ -1,7 +1,7 @@
-"""Measure the way of the data and the training steps, beside the machine's matrix multiplication peak.
+"""Measure data preparation and training steps, beside the machine's matrix multiplication peak.
 
-Writes ``bench.json``: every figure with the peak measured in the same run, so that machines, and the noise
-of one machine, can be told apart.
+Writes ``bench.json``: every figure with the peak measured in the same run, so that differences between machines can be
+distinguished from the noise of one.
 """
 
 import json

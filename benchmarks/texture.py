@@ -1,4 +1,4 @@
-"""Does a generator lay patterns of its own over what it enlarges?
+"""Does a generator add patterns to the pictures it enlarges?
 
     python -m benchmarks.texture src/sr_pipeline/weights/*.keras --pictures data/01_raw/benchmarks/Set5
 
@@ -94,7 +94,7 @@ def _row(name: str, textures: list[Texture], photographs: list[Texture]) -> str:
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--pictures", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(models: tuple[Path, ...], pictures: Path) -> None:
-    """Measure what MODELS (.keras files) make of pictures that were made four times smaller."""
+    """Measure the results of MODELS (.keras files) on pictures that were reduced by four."""
     files = sorted(picture_files(pictures))
     if not files:
         raise click.UsageError(f"there are no pictures in {pictures}")

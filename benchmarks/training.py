@@ -1,4 +1,4 @@
-"""Measure the training steps, the matrix multiplication peak they are compared to, and what the input delivers."""
+"""Measure the training steps, the matrix multiplication peak to compare them with, and the input's throughput."""
 
 import itertools
 import json
@@ -78,7 +78,7 @@ def median_seconds(action: Callable[[], Any], repeats: int) -> float:
 
 
 def matmul_peak(dtype: str, size: int = 4096, repeats: int = 7) -> float:
-    """GFLOP/s of multiplying two square matrices, the best of some."""
+    """GFLOP/s of multiplying two square matrices, the best of several."""
     matrix = tf.cast(tf.random.normal((size, size)), dtype)
     multiply = tf.function(tf.matmul)
     durations = []
@@ -106,7 +106,7 @@ def measure_steps(recipe: Recipe, precision: str) -> dict[str, float]:
 
 
 def read_crops_per_second(count: int = 20_000) -> float:
-    """Crops a second that the training's input delivers, batched and augmented, from shards on disk."""
+    """Crops per second that the training's input delivers, batched and augmented, from shards on disk."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         layout = CropLayout(seed=0, crop_size=CROP, crops_per_image=40, scale=4)
@@ -121,9 +121,9 @@ def read_crops_per_second(count: int = 20_000) -> float:
 
 
 def measure_overhead(recipe: Recipe, precision: str, steps: int = 1050) -> dict[str, float]:
-    """Of a training with MLflow, checkpoints and pictures at default intervals: shares not spent on steps.
+    """Fractions of time not spent on steps, in a training with MLflow, checkpoints and pictures at default intervals.
 
-    The recipe ``sample`` has the shortest steps, so its shares are the largest.
+    The recipe ``sample`` has the shortest steps, so its fractions are the largest.
 
     Returns:
         ``overhead``: share of reports, validations, pictures and checkpoints; ``input_wait``: of waiting for crops.

@@ -38,7 +38,7 @@ class ProjectChecks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters, and let relative paths in them start at the project folder."""
+        """Check all parameters, and make relative paths in them relative to the project folder."""
         os.chdir(context.project_path)
         conf = Path(context.config_loader.conf_source)
         if context.env and not (conf / context.env).is_dir():
@@ -61,7 +61,7 @@ class ProjectChecks:
         _check_only_training_is_distributed(self._parameters.train.distribute, pipeline)
         for name in sorted(pipeline.all_outputs()):
             if not is_chief(self._parameters.train.distribute):
-                catalog[name] = MemoryDataset()  # of several machines only one writes
+                catalog[name] = MemoryDataset()  # only one of several machines writes
             location = _location(catalog, name)
             if location is not None:
                 _check_writable(location.parent)
@@ -153,7 +153,7 @@ class MlflowTracking:
 
 
 def _in_order(names: list[str]) -> list[str]:
-    """Pipelines in the order in which data goes through them."""
+    """Pipelines in the order in which data flows through them."""
     from sr_pipeline.pipeline_registry import register_pipelines
 
     order = list(register_pipelines())
@@ -201,7 +201,7 @@ def _measure_another_model(pipeline: Pipeline, catalog: DataCatalog) -> None:
 
 
 def _check_only_training_is_distributed(distribute: str, pipeline: Pipeline) -> None:
-    """Several machines train together; what comes before and after, one does alone."""
+    """Only training runs on several machines; a single one does what comes before and after."""
     if distribute == "multi_worker" and any(_producer(name) != "train" for name in pipeline.all_outputs()):
         raise UserError(
             "train.distribute=multi_worker is for kedro run --pipelines=train, started on each machine; run the other "
@@ -268,7 +268,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _die_orderly() -> None:
-    """Let SIGTERM end the process as Ctrl-C does, so that the MLflow run can be ended as KILLED."""
+    """Let SIGTERM end the process as Ctrl-C does, so that the MLflow run ends as KILLED."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _exit_on_signal)
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def open_catalog(*needed: str) -> "CatalogProtocol[Any, Any]":
-    """Kedro's catalog of the project that the working directory lies in.
+    """Kedro's catalog of the project that contains the working directory.
 
-    The project folder becomes the working directory, where the relative paths of catalog and manifest start.
+    The project folder becomes the working directory, to which paths in catalog and manifest are relative.
 
     Args:
-        needed: datasets that have to be there.
+        needed: datasets that must exist.
 
     Raises:
         UserError: if this is not a project folder, or one of ``needed`` has not been made yet.

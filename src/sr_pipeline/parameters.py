@@ -39,7 +39,7 @@ class ProjectParameters(Parameters):
     register_: RegisterParameters = Field(alias="register")
 
     def chosen_recipe(self) -> Recipe:
-        """The recipe that ``recipe`` names, with the layer that ``perceptual.layer`` names, if it does."""
+        """The chosen recipe, with the layer of ``perceptual.layer`` if that is set."""
         return self.recipes[self.recipe].comparing(self.perceptual.layer)
 
 
@@ -77,7 +77,7 @@ def _unknown(kind: str, name: str, known: list[str]) -> str:
 
 
 def _names_beside(location: tuple[str | int, ...]) -> list[str]:
-    """Full names of the parameters that may stand where the unknown one was found."""
+    """Full names of the parameters allowed where the unknown one was found."""
     model: type[BaseModel] = ProjectParameters
     for part in location[:-1]:
         model = _model_at(model, str(part))

@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-# From the widest: what oneDNN calls the instruction set, the flag that Linux gives it, and what people call it.
+# Widest first: oneDNN's name of the instruction set, its flag in Linux, and its usual name.
 _INSTRUCTION_SETS = (
     ("AVX512_CORE_AMX", "amx_bf16", "AMX"),
     ("AVX512_CORE_FP16", "avx512_bf16", "AVX512_BF16"),
@@ -20,7 +20,7 @@ _COMPUTES_BFLOAT16 = ("AMX", "AVX512_BF16")
 
 
 def processor_name() -> str:
-    """The processor's model name, or its architecture where the system does not say."""
+    """The processor's model name, or its architecture if the system does not say."""
     return _cpuinfo("model name") or platform.machine()
 
 
@@ -34,12 +34,12 @@ def processor_kind() -> str:
 
 
 def computes_bfloat16() -> bool:
-    """Does the processor compute in bfloat16, instead of emulating it?"""
+    """Whether the processor computes in bfloat16, instead of emulating it."""
     return _instruction_set() in _COMPUTES_BFLOAT16
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; those of the machine where the system cannot say (macOS, Windows)."""
+    """Cores that this process may use, or those of the machine if the system does not say (macOS, Windows)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Files on this machine or, by an address like ``s3://bucket/folder``, wherever fsspec reaches."""
+"""Files on this machine or, with an address like ``s3://bucket/folder``, on any storage that fsspec supports."""
 
 import os
 import tempfile
@@ -26,13 +26,13 @@ def locate(path: str | Path | UPath) -> UPath:
     """The path or fsspec address as a ``UPath``; local ones become absolute.
 
     Raises:
-        UserError: if the package that reaches this kind of storage is not installed.
+        UserError: if the package for this kind of storage is not installed.
     """
     text = str(path)
     try:
         found = UPath(text)
         if not is_local(found):
-            _ = found.fs  # imports what reaches the storage
+            _ = found.fs  # imports the package for this storage
         return UPath(found.path).absolute() if is_local(found) else found
     except (ImportError, ValueError) as error:
         raise UserError(f"{text} cannot be reached: {error}") from error
@@ -62,8 +62,8 @@ def read_bytes(file: str | Path) -> bytes:
 def atomic_write(target: UPath | Path) -> Iterator[Path]:
     """Give a local file to write, which becomes ``target`` only if the block ends without an error.
 
-    On a file system it stands beside the target under a name of its own until then, so that a target is never
-    partial and two writers never share a file. To object storage, where a file appears only once it is whole,
+    On a file system, it is a uniquely named file beside the target until then, so that a target is never
+    partial and two writers never share a file. On object storage, where files only appear once they are complete,
     it is uploaded.
     """
     target = UPath(target)
@@ -82,6 +82,6 @@ def atomic_write(target: UPath | Path) -> Iterator[Path]:
 
 
 def write_text(target: UPath | Path, text: str) -> None:
-    """Write a UTF-8 text file that appears whole or not at all."""
+    """Write a UTF-8 text file that appears completely or not at all."""
     with atomic_write(target) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on Windows

@@ -37,7 +37,7 @@ def test_a_path_that_climbs_out_is_refused(tmp_path, name):
     folder = tmp_path / "a/b"
     folder.mkdir(parents=True)
     archive = zipped(folder / "a.zip", {"good/2.jpg": b"good", name: b"evil"})
-    with pytest.raises(UserError, match=r"a\.zip holds a path that leads out of it, .*1\.jpg'.*nothing was unpacked"):
+    with pytest.raises(UserError, match=r"a\.zip contains a path that leads out.*1\.jpg'.*nothing was unpacked"):
         extract(archive, {"1.jpg": folder / "images/1.jpg", "2.jpg": folder / "images/2.jpg"})
     assert everything(tmp_path) == ["a/b/a.zip"]
 
@@ -47,7 +47,7 @@ def test_a_link_is_refused(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserError, match="holds a link"):
+    with pytest.raises(UserError, match="contains a link"):
         extract(tmp_path / "a.zip", {"1.jpg": tmp_path / "1.jpg"})
 
 

@@ -95,7 +95,7 @@ def test_real_coco_annotations(shared):
 
 def test_nothing_is_both_trained_on_and_held_out(coco):
     both = CocoParameters(train=coco.train, val=coco.train)
-    with pytest.raises(UserError, match="image id 9 stands in both"):
+    with pytest.raises(UserError, match="image id 9 is in both"):
         read_coco(both, EVERYTHING)
 
 

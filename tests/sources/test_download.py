@@ -113,9 +113,9 @@ def test_too_many_missing_files_stop_the_run(server, tmp_path):
 
 
 def test_wrong_size_and_wrong_checksum(server, tmp_path):
-    with pytest.raises(UserError, match="the server has 700000 bytes where 5 are known"):
+    with pytest.raises(UserError, match="the server has 700000 bytes instead of the expected 5"):
         fetch(Download(server.url("a.zip"), tmp_path / "a.zip", size=5))
-    with pytest.raises(UserError, match="has another MD5 than the file is known by"):
+    with pytest.raises(UserError, match="the MD5 of what arrived is not the expected one"):
         fetch(Download(server.url("a.zip"), tmp_path / "a.zip", md5="0" * 32))
     assert names(tmp_path) == []
 

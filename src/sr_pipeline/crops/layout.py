@@ -12,7 +12,7 @@ from sr_pipeline.imaging.resample import reduce_picture
 
 @dataclass(frozen=True)
 class CropLayout:
-    """What is cut: parameters that decide the content of the records."""
+    """The parameters that decide the content of the records."""
 
     seed: int
     crop_size: int
@@ -29,8 +29,8 @@ class CropLayout:
 def crop_corners(seed: int, image_id: int, count: int, shape: tuple[int, int], size: int) -> list[tuple[int, int]]:
     """Top left corners (row, column) of ``count`` square crops, uniform over the image.
 
-    Crop k depends on seed, image id and k alone: a larger ``count`` begins with the smaller one's crops, and
-    neither other images nor the order of work matter.
+    Crop k depends only on seed, image id and k: a larger ``count`` begins with the crops of a smaller one, and
+    neither other images nor the order of work matters.
 
     Raises:
         ValueError: if the image, ``shape`` = (height, width), is smaller than ``size``.
@@ -53,7 +53,7 @@ def cut_pairs(
 ) -> Iterator[tuple[Image.Image, Image.Image]]:
     """Yield (high-resolution crop, its ``scale`` times smaller bicubic reduction) for each corner.
 
-    The reduction is made from the crop, not cut from a reduced image: it sees nothing from outside.
+    The reduction is made from the crop, not cut from a reduced image, so nothing outside the crop affects it.
 
     Args:
         picture: 8-bit RGB.
@@ -74,6 +74,6 @@ def contrast(picture: Image.Image) -> float:
 
 
 def shard_of(image_id: int, shards: int) -> int:
-    """Shard an image's crops belong to: a hash of its id alone, so that it never depends on other images."""
+    """The shard of an image's crops: a hash of its id, so that it never depends on other images."""
     digest = hashlib.sha256(str(image_id).encode()).digest()
     return int.from_bytes(digest[:8], "big") % shards

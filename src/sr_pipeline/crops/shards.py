@@ -1,10 +1,10 @@
 """Crop shards: ArrayRecord files of (high, low)-resolution crop pairs, described by an ``index.json``.
 
 A record is the raw 8-bit RGB of the HR crop followed by that of the LR crop, both row by row. The index
-says how large they are, how many each shard holds, from which parameters they came, and their SHA-256.
+states their size, how many each shard holds, the parameters they were made with, and the shards' SHA-256.
 
-A shard is written whole or not at all, and beside it a small file that says from what. The index comes last
-and replaces those files: an interrupted run leaves shards that the next one recognizes and keeps.
+A shard is written completely or not at all, beside a small file that says what it was made from. The index comes
+last and replaces those files, so an interrupted run leaves shards that the next one recognizes and keeps.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
 class SourceImage(NamedTuple):
-    """A photograph to cut crops from; its hash makes sure that it is still the one that ingest saw."""
+    """A photograph to cut crops from; its hash ensures that it is still the one that ingest saw."""
 
     id: int
     file: str
@@ -50,7 +50,7 @@ class SourceImage(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to write: which crops of which photographs, into a file of which name."""
+    """One shard to write: which crops of which photographs, and the name of its file."""
 
     file: str
     images: tuple[SourceImage, ...]
@@ -88,7 +88,7 @@ class ShardPlan:
         return entry
 
     def finished(self, folder: UPath) -> dict[str, Any] | None:
-        """The index entry of this very shard if an interrupted run left it whole, otherwise None."""
+        """The index entry of this same shard if an interrupted run left it complete, otherwise None."""
         try:
             note = json.loads((folder / (self.file + _FINISHED)).read_text(encoding="utf-8"))
             entry: dict[str, Any] = note["entry"]
@@ -102,7 +102,7 @@ class ShardPlan:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of all that decides the shard's bytes: photographs, layout, code and libraries."""
+        """Hash of everything that decides the shard's bytes: photographs, layout, code and libraries."""
         images = [(image.id, image.sha256) for image in self.images]
         return hashlib.sha256(json.dumps([_code_digest(), asdict(self.layout), images]).encode()).hexdigest()
 
@@ -119,7 +119,7 @@ class ShardPlan:
 class CropShards:
     """Random access to the crop pairs of one folder of shards.
 
-    Opening reads the index alone, so it takes as long for a million crops as for ten.
+    Opening reads only the index, so it takes as long for a million crops as for ten.
 
     Raises:
         UserError: if the folder has no index, or a shard is missing or not as long as the index says.

@@ -109,7 +109,7 @@ def _dask_client(scheduler: str | None, workers: int) -> Iterator[Any]:
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if scheduler is None:
-        # Workers report by their results; what else they log is about connections that end with the cluster.
+        # Workers report through their results; all else they log is about connections that end with the cluster.
         environment = dask.config.get("distributed.nanny.pre-spawn-environ")
         quiet = {"distributed.nanny.pre-spawn-environ": environment | {"DASK_LOGGING__DISTRIBUTED": "critical"}}
         with (

@@ -12,13 +12,13 @@ from sr_pipeline.storage import UPath, atomic_write, is_local, local_path, locat
 
 
 class CropShardsDataset(AbstractDataset[CropPlan, CropShards]):
-    """Saves a plan by carrying it out, shard by shard, so that crops never gather in memory; loads a reader.
+    """Saves a plan by executing it, shard by shard, so that crops never accumulate in memory; loads a reader.
 
     Args:
         filepath: the folder of the shards and their ``index.json``: a path, or an fsspec address such as
             ``s3://bucket/crops/train``.
         cache: local folder that shards are copied to for reading if ``filepath`` is an address; training reads
-            at random, which object storage is slow at.
+            at random, which is slow on object storage.
         metadata: for Kedro plugins.
     """
 
@@ -46,9 +46,9 @@ class CropShardsDataset(AbstractDataset[CropPlan, CropShards]):
 
 
 def _copy(remote: UPath, cache: Path) -> Path:
-    """Copy shards here, those that are not yet, the index last; equal indices share a copy."""
+    """Copy missing shards to this machine, the index last; equal indices share a copy."""
     if not (remote / INDEX).is_file():
-        return Path(str(remote))  # let CropShards say so
+        return Path(str(remote))  # CropShards reports it
     index = (remote / INDEX).read_bytes()
     folder = cache / hashlib.sha256(index).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,13 +21,13 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can state
 
 
 class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Generators by name, each in a file of its own.
+    """Generators by name, each in its own file.
 
-    Saving equal models gives equal bytes, and leaves none of an earlier training behind.
+    Saving equal models gives equal bytes, and removes files of an earlier training.
 
     Args:
         filepath: the folder of the files.
-        files: their names by the generators'; the first is always there, others only where the recipe makes them.
+        files: file names keyed by generator; the first always exists, others only if the recipe makes them.
         metadata: for Kedro plugins.
     """
 
@@ -37,7 +37,7 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
-        """Save each model whole or not at all, then remove those that ``data`` does not have."""
+        """Save each model completely or not at all, then remove those that ``data`` does not have."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, model in data.items():
             save_keras_model(model, self._folder / self._files[name])
@@ -45,7 +45,7 @@ class KerasGeneratorsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
             (self._folder / self._files[name]).unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any]:
-        """Load what is there as Keras models in float32.
+        """Load the existing files as Keras models in float32.
 
         Raises:
             UserError: if there is no generator, or a file is not one.
@@ -97,8 +97,8 @@ def _reading(path: Path) -> Iterator[None]:
 def save_keras_model(model: Any, path: Path) -> None:
     """Save ``model`` as ``path`` so that equal models give equal bytes.
 
-    Keras stamps the date into the archive's metadata and its members, and identifies shared objects in the
-    configuration by their addresses in memory: a fixed date and numbers in order of appearance replace them.
+    Keras writes the date into the archive's metadata and members, and identifies shared objects in the
+    configuration by their memory addresses. A fixed date, and numbers in order of appearance, replace them.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch:
         stamped, steady = Path(scratch) / "stamped.keras", Path(scratch) / "steady.keras"
@@ -112,10 +112,10 @@ def save_keras_model(model: Any, path: Path) -> None:
 
 
 def save_halved(source: Path, target: Path) -> None:
-    """Write a ``.keras`` file with the weights of another in 16 bits: half as large, and opened like any other.
+    """Write a ``.keras`` file with the weights of another in 16 bits: half the size, and opened like any other.
 
-    Keras gives the weights the type its layers have, float32, so only their rounding is lost: 11 bits are kept of
-    each, fewer below 6e-5.
+    Keras converts the weights to the type of its layers, float32, so only rounding is lost: each weight keeps 11
+    bits, and fewer below 6e-5.
 
     Raises:
         UserError: if ``source`` is not a Keras file, or has weights too large for 16 bits.
@@ -134,7 +134,7 @@ def save_halved(source: Path, target: Path) -> None:
 
 
 def _copy_halved(source: Any, target: Any) -> None:
-    """Copy an HDF5 group with all below it."""
+    """Copy an HDF5 group and everything below it."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if hasattr(item, "keys"):

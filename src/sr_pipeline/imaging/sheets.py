@@ -24,13 +24,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """One photograph by all methods; ``image`` of every panel has the size of ``whole``.
+    """One photograph, enlarged by every method; the ``image`` of every panel has the size of ``whole``.
 
     Attributes:
         name: of the photograph.
         whole: the original.
-        panels: what is shown of it.
-        detail: corner (top, left) of the part that is shown enlarged.
+        panels: the pictures to show, one per method.
+        detail: corner (top, left) of the part that is shown magnified.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Row:
 
 
 def crop_grid(columns: dict[str, list[RgbImage]], zoom: int = 2) -> Image.Image:
-    """A titled column of equally large crops for each entry, every pixel ``zoom`` pixels wide."""
+    """A titled column of crops for each entry, all of the same size, with every pixel ``zoom`` pixels wide."""
     margin, text = 4, 24
     height, width = (zoom * edge for edge in next(iter(columns.values()))[0].shape[:2])
     rows = max(len(images) for images in columns.values())
@@ -80,8 +80,8 @@ def comparison_sheet(rows: list[Row], detail_size: int) -> Image.Image:
 def most_different_crop(images: list[RgbImage], size: int) -> tuple[int, int]:
     """Corner (top, left) of the window of ``size`` pixels in which the structures of pictures of one scene differ most.
 
-    Structure is luma without its local mean: a cast over a plain wall does not count. Windows lie on a grid of
-    ``size`` / 4 pixels.
+    Structure is luma minus its local mean, so a colour cast on a plain wall does not count. Windows are placed on a
+    grid of ``size`` / 4 pixels.
     """
     from scipy.ndimage import uniform_filter
 
@@ -97,7 +97,7 @@ def most_different_crop(images: list[RgbImage], size: int) -> tuple[int, int]:
 
 
 def error_sheet(rows: list[Row], brightest: float = 40.0) -> Image.Image:
-    """Where each panel's luma is off the original's: black is equal, ``brightest`` gray levels and more are bright."""
+    """How far each panel's luma is from the original's: black is equal, bright ``brightest`` grey levels or more."""
     from matplotlib.figure import Figure
 
     columns = len(rows[0].panels)
@@ -126,7 +126,7 @@ def evenly_spaced(length: int, count: int) -> list[int]:
 
 
 def low_resolution_panel(lr: RgbImage, scale: int) -> RgbImage:
-    """The low-resolution input at the size of the others, its pixels as squares."""
+    """The low-resolution input at the size of the other panels, each pixel a square."""
     return enlarge(lr, scale, "nearest")
 
 

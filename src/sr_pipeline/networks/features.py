@@ -38,7 +38,7 @@ class FeatureExtractor:
         self.layers = tuple(layers)
         PerceptualParameters(weights=weights).check(self.layers)
         previous = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(dtype)  # VGG19() takes no policy of its own
+        keras.config.set_dtype_policy(dtype)  # VGG19() has no argument for it
         try:
             vgg = _load_vgg(weights) if _is_whole(weights) else _build_vgg(self.layers)
             outputs = {layer: vgg.get_layer(layer).output for layer in self.layers}
@@ -97,7 +97,7 @@ def _take_packaged(model: keras.Model) -> None:
 
 
 def _is_whole(weights: str) -> bool:
-    """Is it a file of all of VGG19's convolutions?"""
+    """Whether the weights include all of VGG19's convolutions."""
     return weights not in ("packaged", "untrained")
 
 

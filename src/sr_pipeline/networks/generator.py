@@ -63,7 +63,7 @@ def build_generator(
 
 
 def _enlarge_directly(x: keras.KerasTensor, parameters: GeneratorParameters, style: Style) -> keras.KerasTensor:
-    """The picture that one convolution and a shuffle by 4 make of features, refined if ``parameters`` want that."""
+    """The picture made from features by one convolution and a shuffle by 4, refined if ``parameters`` ask for it."""
     picture = enlarge_at_once(x, 3, SCALE, style, "tail", equal_phases=parameters.equal_phases)
     refinement = parameters.refinement
     if not refinement:

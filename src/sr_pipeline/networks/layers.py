@@ -17,12 +17,12 @@ class Style:
 
     Attributes:
         padding: how convolutions pad.
-        dtype: in what they compute.
+        dtype: the type they compute in.
         normalization: Keras' class of batch normalization, or one that computes the same faster.
         synchronized: whether batch normalization takes its moments over the batches of all devices.
-        few_filters_convolution: likewise, of convolutions to pictures.
-        doubling_convolution: one that enlarges by nearest neighbours on its way; None: two layers.
-        phases_constraint: what keeps the phases of a convolution equal in training.
+        few_filters_convolution: the same for convolutions whose output is a picture.
+        doubling_convolution: one that also enlarges by nearest neighbours; None: two separate layers.
+        phases_constraint: keeps the phases of a convolution equal in training.
         deterministic_split: what gives a tensor to two users whose gradients are added in one order.
     """
 
@@ -66,9 +66,9 @@ def reflect_pad(x: keras.KerasTensor, margin: int, name: str) -> keras.KerasTens
 
 
 def _padded(x: keras.KerasTensor, kernel: int, style: Style, name: str) -> tuple[keras.KerasTensor, str]:
-    """What a convolution that keeps the size is given, and the padding left to the convolution itself.
+    """Input of a convolution that keeps the size, and the padding left to the convolution itself.
 
-    Zero padding is left to it, which is faster than a separate pad.
+    It does zero padding itself, which is faster than a separate pad.
     """
     if style.padding == "reflect":
         return reflect_pad(x, kernel // 2, f"{name}_pad"), "valid"
@@ -100,10 +100,10 @@ def convolve(
 
 
 def prelu(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
-    """PReLU with one slope a channel (shared over height and width), initially 0.25.
+    """PReLU with one slope per channel (shared over height and width), initially 0.25.
 
     He et al. 2015, "Delving Deep into Rectifiers", ICCV, section 2.1: channel-wise, initial value 0.25.
-    Without the sharing the network would only accept one input size.
+    Without sharing, the network would accept only one input size.
     """
     return keras.layers.PReLU(
         alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2], dtype=style.dtype, name=name
@@ -157,7 +157,7 @@ def enlarge_at_once(
 def refine(
     picture: keras.KerasTensor, features: keras.KerasTensor, layers: int, style: Style, name: str
 ) -> keras.KerasTensor:
-    """Add to a picture what ``layers`` 3x3 convolutions make of it and of features of the same size.
+    """Add to a picture the output of ``layers`` 3x3 convolutions of it and of features of the same size.
 
     All but the last, which makes RGB, have as many filters as there are features.
     """
@@ -177,8 +177,8 @@ def shuffle(x: keras.KerasTensor, scale: int, name: str) -> keras.KerasTensor:
 def _named(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Name the operation that made ``x``.
 
-    Keras numbers operations without a name over the whole process, so that equal models would be saved
-    as unequal bytes.
+    Keras numbers unnamed operations across the whole process, so equal models would otherwise be saved
+    as different bytes.
     """
     x._keras_history.operation.name = name
     return x

@@ -1,6 +1,6 @@
-"""Layers with Keras' weights and Keras' results that take less time in training.
+"""Layers with the same weights and results as Keras' own that are faster in training.
 
-The figures are of a batch of 16 patches of 96x96 in bfloat16 on two CPU cores with AVX512_BF16.
+The figures are for a batch of 16 patches of 96x96 in bfloat16 on two CPU cores with AVX512_BF16.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
-        """Normalize by the batch's own moments in training, else by the moving ones."""
+        """Normalize by the batch's own moments in training, otherwise by the moving ones."""
         if not training or self.synchronized or inputs.dtype == "float16":  # the operation has no float16 on CPUs
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -31,7 +31,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 class PackedConv2D(keras.layers.Conv2D):
-    """Convolution to few channels, which works on squares of 2x2 pixels at once.
+    """Convolution to few channels that works on squares of 2x2 pixels at once.
 
     A kernel of k x k x c in each of four positions inside (k+1) x (k+1) makes one convolution of stride 2 with four
     times the filters, whose output is shuffled into place: a quarter more multiplications, but processors compute 16
@@ -48,7 +48,7 @@ class PackedConv2D(keras.layers.Conv2D):
 
 
 class DoublingConv2D(keras.layers.Conv2D):
-    """Nearest-neighbour enlargement by two and a 3x3 convolution, without enlarging.
+    """Nearest-neighbour enlargement by two followed by a 3x3 convolution, without actually enlarging.
 
     Under a 3x3 kernel, the enlarged picture shows only 2x2 different pixels; which ones, depends on whether row and
     column are even. So each of these four cases is a 2x2 convolution of the small picture: 2.25 times fewer

@@ -16,18 +16,18 @@ from sr_pipeline.storage import atomic_write
 def extract(archive: Path, wanted: Mapping[str, Path]) -> set[str]:
     """Write the files of ``archive`` whose path ends with a wanted name to the path given for it.
 
-    The archive decides neither where files go nor which: paths come from ``wanted``. Each file is checked
-    against its CRC and appears whole or not at all.
+    The archive decides neither which files are written nor where: both come from ``wanted``. Each file is checked
+    against its CRC and appears completely or not at all.
 
     Args:
         archive: a zip file.
-        wanted: target by name, a file name or the last parts of a path (``a.jpg``, ``val/a.jpg``).
+        wanted: targets keyed by name, which is a file name or the last parts of a path (``a.jpg``, ``val/a.jpg``).
 
     Returns:
         The wanted names that the archive does not have.
 
     Raises:
-        UserError: if the archive is broken, holds a path that climbs out or a link, or does not fit on the disk.
+        UserError: if the archive is broken, contains a link or a path leading out of it, or does not fit on the disk.
     """
     missing = dict(wanted)
     depths = {len(PurePosixPath(name).parts) for name in wanted}
@@ -65,8 +65,8 @@ def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
     has_drive = ":" in "".join(path.parts[:1])
     if path.is_absolute() or has_drive or ".." in path.parts or is_link:
         raise UserError(
-            f"{archive} holds {'a link' if is_link else 'a path that leads out of it'}, {member.filename!r}, as no "
-            "image archive does; nothing was unpacked: delete it and get it from a place you trust"
+            f"{archive} contains {'a link' if is_link else 'a path that leads out of it'}, {member.filename!r}, which "
+            "no image archive needs; nothing was unpacked: delete it and download it from a source you trust"
         )
 
 

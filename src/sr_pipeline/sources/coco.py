@@ -18,23 +18,23 @@ _IMAGE_FIELDS: dict[str, type] = {"id": int, "file_name": str, "width": int, "he
 
 
 def read_coco(parameters: CocoParameters, selection: Selection) -> list[Photograph]:
-    """List the chosen photographs of both splits, ordered by split and image id.
+    """List the selected photographs of both splits, ordered by split and image id.
 
     Args:
         parameters: folder and annotation file of the splits ``train`` and ``val``; categories and licences.
         selection: how many of those to take.
 
     Raises:
-        UserError: if a folder or file is missing, no COCO JSON, or holds no image that fits, or if an image
-            stands in both splits.
+        UserError: if a folder or file is missing, a file is not COCO JSON or has no image that fits, or an image
+            is in both splits.
     """
     train = _read_split("train", parameters, selection)
     val = _read_split("val", parameters, selection)
     shared = {photograph.id for photograph in train} & {photograph.id for photograph in val}
     if shared:
         raise UserError(
-            f"image id {min(shared)} stands in both {parameters.train.annotations} and {parameters.val.annotations}; "
-            "held-out photographs must not be trained on, so take it out of one"
+            f"image id {min(shared)} is in both {parameters.train.annotations} and {parameters.val.annotations}; "
+            "held-out photographs must not be used for training, so remove it from one"
         )
     return train + val
 
@@ -87,7 +87,7 @@ def _photographs(coco: Any, ids: set[int], split: str, paths: CocoSplit) -> Iter
 
 
 def _fitting_ids(coco: Any, parameters: CocoParameters, file: UPath) -> set[int]:
-    """Ids of the images with one of the categories and one of the licences asked for."""
+    """Ids of the images with one of the requested categories and one of the requested licences."""
     fitting = set(coco.imgs)
     if parameters.categories is not None:
         numbers = {category["name"]: number for number, category in coco.cats.items()}
@@ -111,7 +111,7 @@ def _hint(name: str, known: dict[str, int]) -> str:
 
 
 def _index(split: str, paths: CocoSplit) -> Any:
-    """Index an annotation file with pycocotools, which prints its progress: swallowed here."""
+    """Index an annotation file with pycocotools, whose progress messages are suppressed."""
     from pycocotools.coco import COCO
 
     check_split(split, paths)
@@ -142,12 +142,12 @@ def _load(file: UPath) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error}; make it readable") from error
     if not isinstance(content, dict):
-        raise _malformed(file, "it holds no JSON object")
+        raise _malformed(file, "it does not contain a JSON object")
     return content
 
 
 def _check_images(images: Any, split: str, file: UPath) -> None:
-    """Check the fields this project relies on, which pycocotools takes as they come."""
+    """Check the fields this project relies on, which pycocotools does not check."""
     if not isinstance(images, list) or not images:
         raise UserError(f"{file} lists no images; set ingest.coco.{split}.annotations to one that does")
     ids = set()

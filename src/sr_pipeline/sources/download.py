@@ -1,4 +1,4 @@
-"""Downloads over HTTP that survive bad connections: resumed, repeated, checked, several at once."""
+"""Downloads over HTTP that survive bad connections: resumed, retried, checked, several at once."""
 
 import hashlib
 import logging
@@ -29,7 +29,7 @@ _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Download(NamedTuple):
-    """A file to fetch, and what it is known by."""
+    """A file to download, with its size and hash if they are known."""
 
     url: str
     target: Path
@@ -42,9 +42,9 @@ class Patience:
     """How long to try.
 
     Attributes:
-        attempts: in a row without a byte gained, after which a download has failed.
-        first_wait: seconds before the second attempt; doubled for each further one, with some chance in it.
-        timeout: seconds without an answer or a byte that end an attempt.
+        attempts: consecutive attempts without a new byte after which a download has failed.
+        first_wait: seconds before the second attempt; doubled for each one after that, with some random variation.
+        timeout: seconds without an answer or a new byte after which an attempt ends.
     """
 
     attempts: int = 6
@@ -57,7 +57,7 @@ class DownloadError(Exception):
 
 
 class _AttemptError(Exception):
-    """One attempt failed; another may not."""
+    """One attempt failed; another may succeed."""
 
     def __init__(self, reason: str, wait: float = 0) -> None:
         super().__init__(reason)
@@ -67,8 +67,8 @@ class _AttemptError(Exception):
 class Downloader:
     """Fetches files, ``parallel`` at once, with one progress bar for all.
 
-    What arrives is kept in ``<target>.partial`` until it is whole, and taken up from there by HTTP Range, also by a
-    later run. The file's ETag or date lies beside it, so that a file that changed meanwhile begins anew.
+    What arrives is kept in ``<target>.partial`` until it is complete, and resumed from there by HTTP Range, even by a
+    later run. The file's ETag or date is stored beside it, so that a file that has changed meanwhile starts over.
     """
 
     def __init__(self, parallel: int, patience: Patience) -> None:
@@ -78,15 +78,15 @@ class Downloader:
         self._stop = threading.Event()
 
     def fetch(self, downloads: Sequence[Download], name: str, max_failures: int) -> dict[Path, str]:
-        """Fetch all files that are not there yet.
+        """Download all files that are missing.
 
         Args:
             downloads: what to fetch.
             name: what to call them in the progress bar.
-            max_failures: with more failures than that the rest is not tried.
+            max_failures: after more failures than this, the rest is not tried.
 
         Returns:
-            Why a download failed, by its target.
+            Reasons of failed downloads, keyed by target.
 
         Raises:
             UserError: if more than ``max_failures`` failed or a file cannot be written.
@@ -114,7 +114,7 @@ class Downloader:
             try:
                 yield from zip(downloads, pool.map(self._outcome, downloads), strict=True)
             finally:
-                self._stop.set()  # an interrupted run does not wait for 13 GB
+                self._stop.set()  # so that an interrupted run does not wait for 13 GB
                 pool.shutdown(cancel_futures=True)
                 self._stop.clear()
 
@@ -158,11 +158,11 @@ class Downloader:
         with closing(self._session().get(download.url, headers=headers, stream=True, timeout=timeout)) as response:
             expected = _expected_size(response, partial)
             if download.size not in (None, expected):
-                raise DownloadError(f"the server has {expected} bytes where {download.size} are known")
+                raise DownloadError(f"the server has {expected} bytes instead of the expected {download.size}")
             if response.status_code == requests.codes.ok:
                 partial.begin(response.headers.get("ETag") or response.headers.get("Last-Modified"))
             with partial.path.open("ab") as file:
-                while chunk := response.raw.read1(_CHUNK):  # loses nothing of what came before a broken end
+                while chunk := response.raw.read1(_CHUNK):  # loses nothing that arrived before the connection broke
                     file.write(chunk)
                     self._bar.update(len(chunk))
                     if self._stop.is_set():
@@ -171,7 +171,7 @@ class Downloader:
             raise _AttemptError(f"the connection ended after {partial.size} of {expected} bytes")
         if partial.size > expected or (download.md5 and partial.md5() != download.md5):
             partial.remove()
-            raise _AttemptError("what arrived has another MD5 than the file is known by")
+            raise _AttemptError("the MD5 of what arrived is not the expected one")
 
     def _session(self) -> requests.Session:
         """A session, so that connections are reused; one per thread, because sharing sessions is not safe."""
@@ -182,7 +182,7 @@ class Downloader:
 
 
 class _Partial:
-    """What has arrived of a file so far, and by what the server knows that version of it."""
+    """What has arrived of a file so far, and how the server identifies that version of it."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -201,7 +201,7 @@ class _Partial:
         return text if text and not text.startswith("W/") else None
 
     def begin(self, version: str | None) -> None:
-        """Throw away what was there, and note the version of what now comes."""
+        """Discard what was there, and note the version of what arrives now."""
         self.remove()
         if version:
             self._version.write_text(version, encoding="utf-8")
@@ -221,10 +221,10 @@ class _Partial:
 
 
 def _expected_size(response: requests.Response, partial: _Partial) -> int:
-    """Size of the whole file as the server says it, if the answer brings the file or the rest of it.
+    """Size of the complete file according to the server, if the answer contains the file or the rest of it.
 
     Raises:
-        DownloadError: if no further attempt will.
+        DownloadError: if no further attempt can succeed.
         _AttemptError: if another one may.
     """
     code = response.status_code
@@ -238,10 +238,10 @@ def _expected_size(response: requests.Response, partial: _Partial) -> int:
         if match and int(match[1]) == partial.size:
             return int(match[2])
         partial.remove()
-        raise _AttemptError("the server sent another part than was asked for")
+        raise _AttemptError("the server sent a different part than requested")
     if code == requests.codes.requested_range_not_satisfiable:
-        partial.remove()  # longer than the file, or the file changed: begin anew
-        raise _AttemptError("the server has not the rest of what had arrived")
+        partial.remove()  # longer than the file, or the file changed: start over
+        raise _AttemptError("the server does not have the rest of the file")
     if code in _TEMPORARY:
         wait = response.headers.get("Retry-After", "")
         raise _AttemptError(f"the server answered {code} {response.reason}", float(wait) if wait.isdigit() else 0)

@@ -1,4 +1,4 @@
-"""Fetching a COCO data set: its annotations, then image archives, or chosen images one by one."""
+"""Downloading a COCO data set: its annotations, then image archives, or selected images one by one."""
 
 import logging
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def check_fetch(coco: CocoParameters) -> DownloadParameters:
 
 
 def fetch_annotations(coco: CocoParameters) -> None:
-    """Download and unpack the annotation files that are not there.
+    """Download and unpack the annotation files that are missing.
 
     Raises:
         UserError: if that fails.
@@ -53,10 +53,10 @@ def fetch_annotations(coco: CocoParameters) -> None:
 
 
 def fetch_images(photographs: Sequence[Photograph], coco: CocoParameters, max_bad_fraction: float) -> None:
-    """Download the photographs that are not there. What a server does not have is left to ingest to report.
+    """Download the photographs that are missing. Ingest reports those that a server does not have.
 
     Raises:
-        UserError: if archives cannot be fetched, or more than ``max_bad_fraction`` of the images.
+        UserError: if archives, or more than ``max_bad_fraction`` of the images, cannot be downloaded.
     """
     downloads = check_fetch(coco)
     missing = [photograph for photograph in photographs if not photograph.file.is_file()]
@@ -71,7 +71,7 @@ def fetch_images(photographs: Sequence[Photograph], coco: CocoParameters, max_ba
         wanted = {_name_below(p.file, paths.images): local_path(p.file) for p in missing if p.split == split}
         absent = extract(archive, wanted)
         if absent:
-            log.warning("%s does not hold %d of the images, for one %s", archive, len(absent), min(absent))
+            log.warning("%s lacks %d of the images, for example %s", archive, len(absent), min(absent))
 
 
 def _fetch_one_by_one(missing: Sequence[Photograph], parameters: DownloadParameters, max_failures: int) -> None:
@@ -79,7 +79,7 @@ def _fetch_one_by_one(missing: Sequence[Photograph], parameters: DownloadParamet
     for photograph in missing:
         if not photograph.url:
             raise UserError(
-                f"the annotations give no coco_url for image {photograph.id}, so it cannot be downloaded by itself; "
+                f"the annotations give no coco_url for image {photograph.id}, so it cannot be downloaded separately; "
                 "set ingest.coco.fetch=archives"
             )
         jobs.append(Download(photograph.url, local_path(photograph.file)))

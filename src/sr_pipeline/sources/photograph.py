@@ -1,4 +1,4 @@
-"""What a source says of an image, and which images a run takes."""
+"""What a source knows about an image, and which images a run takes."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from sr_pipeline.hashing import stable_hash
 
 
 class Photograph(NamedTuple):
-    """One image as its source describes it, before anybody has opened it."""
+    """One image as its source describes it, before it has been opened."""
 
     id: int
     file: UPath
     split: str
     width: int | None = None
-    """In pixels; None if the source does not say."""
+    """In pixels; None if the source does not know."""
     height: int | None = None
     licence: str = "unknown"
     categories: tuple[str, ...] = ()
@@ -33,9 +33,9 @@ class Selection(NamedTuple):
     def of(self, photographs: Iterable[Photograph]) -> list[Photograph]:
         """All of them by id, or ``max_images`` chosen by seed.
 
-        Each photograph has a place in an order that depends on the seed and its own id alone, so a larger
-        ``max_images`` takes the same and more. Photographs known to be smaller than ``min_size`` take no
-        place of the ``max_images``; those met on the way are listed too, for the report.
+        A photograph's place in the order depends only on the seed and its own id, so a larger
+        ``max_images`` takes the same ones and more. Photographs known to be smaller than ``min_size`` do not
+        count towards ``max_images``; those met on the way are listed too, for the report.
         """
         listed = list(photographs)
         if self.max_images is not None:
@@ -49,5 +49,5 @@ class Selection(NamedTuple):
         return sorted(listed, key=lambda photograph: photograph.id)
 
     def too_small(self, photograph: Photograph) -> bool:
-        """Does the source say that it is smaller than ``min_size``?"""
+        """Whether the source says that it is smaller than ``min_size``."""
         return min(photograph.width or self.min_size, photograph.height or self.min_size) < self.min_size

@@ -1,7 +1,7 @@
 """The embedded sample: photographs that ship inside the scikit-image and scikit-learn wheels.
 
-They are written to disk as a COCO data set (images and annotation JSON), so that the sample goes through
-the very code that reads MSCOCO. Only photographs of the natural, unretouched kind are used; the two views
+They are written to disk as a COCO data set (images and annotation JSON), so that the sample is read by
+the same code as MSCOCO. Only natural, unretouched photographs are used. The two views
 of the motorcycle stereo pair show the same scene and therefore stay in the same split.
 """
 
@@ -64,9 +64,9 @@ _LICENCES = (
 
 
 def write_sample(folder: Path) -> CocoParameters:
-    """Write the sample below ``folder`` and return where its splits lie.
+    """Write the sample below ``folder`` and return the locations of its splits.
 
-    Running it again gives the same bytes. Each file appears whole or not at all.
+    Running it again gives the same bytes. Each file appears completely or not at all.
 
     Raises:
         UserError: if an installed package does not contain its photograph.

@@ -23,9 +23,9 @@ from sr_pipeline.sources.photograph import Photograph
 log = logging.getLogger(__name__)
 
 COLUMNS = ["id", "file", "width", "height", "mode", "licence", "categories", "split", "sha256", "status", "reason"]
-# Reasons that say nothing against a file, only that this run does not want it.
+# Reasons that are not faults of a file: this run just does not want it.
 UNWANTED = frozenset({"too small", "also held out"})
-_TOGETHER = 32  # photographs a task, so that tasks do not take longer to hand out than to do
+_TOGETHER = 32  # photographs per task, so that a task takes longer to do than to hand out
 _SHOWN = {"train": 40, "val": 16, "excluded": 16}  # pictures of the contact sheet
 
 
@@ -107,7 +107,7 @@ def _inspect_all(photographs: list[Photograph], parameters: IngestParameters) ->
 
 
 def _row(photograph: Photograph, parameters: IngestParameters) -> dict[str, Any]:
-    """One row of the manifest; ``width`` and ``height`` are those of the upright picture where it was decoded."""
+    """One row of the manifest; ``width`` and ``height`` are those of the upright picture if it was decoded."""
     row: dict[str, Any] = {
         "id": photograph.id,
         "file": str(photograph.file),
@@ -142,14 +142,14 @@ def _row(photograph: Photograph, parameters: IngestParameters) -> dict[str, Any]
 
 
 def _read(photograph: Photograph, max_pixels: int) -> bytes:
-    """The file's bytes; one that no picture of the allowed size can fill is not read into memory."""
+    """The file's bytes; a file larger than any picture of the allowed size is not read into memory."""
     if photograph.file.stat().st_size > 8 * max_pixels + (1 << 20):
         raise UnusablePictureError("decompression bomb")
     return photograph.file.read_bytes()
 
 
 def _set_aside_held_out(manifest: pd.DataFrame) -> None:
-    """Do not train on a copy of a held-out photograph that goes by another name."""
+    """Do not train on a copy of a held-out photograph under another name."""
     usable = manifest["status"] == "ok"
     held_out = manifest.loc[usable & (manifest["split"] == "val"), "sha256"]
     copies = usable & (manifest["split"] == "train") & manifest["sha256"].isin(held_out)

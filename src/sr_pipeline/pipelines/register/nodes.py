@@ -44,8 +44,8 @@ def register_generator(
     """Log the generator as an MLflow model, register it as a new version, and give it an alias.
 
     The model takes and gives picture files and carries its own code; the plain Keras model is among its artifacts.
-    The version becomes ``champion`` if there is none yet, or if it beats the present one by ``register.metric`` on the
-    same pictures and by the same protocol; else ``challenger``, with the reason as a tag.
+    The version becomes ``champion`` if there is none yet, or if it beats the current one by ``register.metric`` on the
+    same pictures and by the same protocol; otherwise ``challenger``, with the reason as a tag.
 
     Raises:
         UserError: if the metric to compare by was not measured, or was measured on another generator.
