@@ -84,7 +84,7 @@ def test_the_gradient_penalty_of_a_linear_critic_has_a_closed_form(rng):
 
 
 def test_the_gradient_penalty_is_taken_between_the_images():
-    """The gradient of x²/2 is x: with a mixture of 0.25 it is a quarter HR and three quarters SR."""
+    """The gradient of x²/2 is x: with an alpha of 0.25 it is a quarter HR and three quarters SR."""
     hr, sr = np.full((1, 1, 1, 1), 8.0, np.float32), np.full((1, 1, 1, 1), 4.0, np.float32)
     penalty = gradient_penalty(lambda x: tf.square(x)[:, 0, 0] / 2, hr, sr, np.full((1, 1, 1, 1), 0.25, np.float32))
     assert penalty.numpy() == pytest.approx((0.25 * 8 + 0.75 * 4 - 1) ** 2)

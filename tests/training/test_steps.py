@@ -7,7 +7,7 @@ from sr_pipeline.training.objectives import generator_adversarial_loss, perceptu
 from sr_pipeline.training.optimizers import build_optimizer
 from sr_pipeline.training.phases import adversarial_step, build_phases, pretraining_step
 from sr_pipeline.training.recipes import AdamParameters, LearningRate
-from sr_pipeline.training.steps import TrainableNetwork, discriminator_logits, to_minus_one_one, unit, window_of
+from sr_pipeline.training.steps import TrainableNetwork, discriminator_logits, to_minus_one_one, to_zero_one, window_of
 from tests.conftest import SHALLOW
 from tests.training.tiny import CRITIC, changed, tiny_training, variant
 
@@ -15,7 +15,7 @@ from tests.training.tiny import CRITIC, changed, tiny_training, variant
 @pytest.mark.parametrize("term", ["perceptual_loss", "adversarial_loss"])
 def test_each_loss_term_reaches_every_generator_weight(tiny, batch, term):
     with tf.GradientTape() as tape:
-        sr = tiny.state.generator(unit(batch.lr), training=True)
+        sr = tiny.state.generator(to_zero_one(batch.lr), training=True)
         target = to_minus_one_one(batch.hr)
         losses = {
             "perceptual_loss": perceptual_loss(tiny.setup.features(target), tiny.setup.features(sr), [1.0]),
@@ -88,7 +88,7 @@ def test_a_wasserstein_step_moves_both_networks(features, batch):
 def test_gradient_norms_are_those_of_the_gradients(tiny, batch):
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(
-            tf.square(to_minus_one_one(batch.hr) - tiny.state.generator(unit(batch.lr), training=True))
+            tf.square(to_minus_one_one(batch.hr) - tiny.state.generator(to_zero_one(batch.lr), training=True))
         )
     expected = tf.linalg.global_norm(tape.gradient(loss, tiny.state.generator.trainable_variables))
     losses = pretraining_step(*tiny, 10, LearningRate())(batch.hr, batch.lr)

@@ -1,7 +1,7 @@
 """The devices a training runs on: one, all of this machine, or those of several machines.
 
 The same step runs on every device ("replica") with its share of the batch; gradients are summed, batch normalization
-takes its moments over the whole batch. So the result is that of one device, but for the order of additions.
+takes its moments over the whole batch. So the result is that of one device, except for the order of additions.
 """
 
 import os

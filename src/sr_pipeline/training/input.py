@@ -26,7 +26,7 @@ def training_batches(
 
     Args:
         shards: where the crops are.
-        batch_size: pairs a batch.
+        batch_size: pairs per batch.
         augment: turn and mirror each pair at random (both crops alike).
         seed: of permutations and augmentation.
         start: number of the first batch.

@@ -86,7 +86,7 @@ def critic_loss(hr_scores: tf.Tensor, sr_scores: tf.Tensor) -> tf.Tensor:
 
 
 def gradient_penalty(
-    critic: Callable[[tf.Tensor], tf.Tensor], hr: tf.Tensor, sr: tf.Tensor, mixture: tf.Tensor
+    critic: Callable[[tf.Tensor], tf.Tensor], hr: tf.Tensor, sr: tf.Tensor, alpha: tf.Tensor
 ) -> tf.Tensor:
     """E[(|grad C(x)| - 1)^2] at x between HR and SR: Gulrajani et al. 2017, equation 3.
 
@@ -94,9 +94,9 @@ def gradient_penalty(
         critic: from images to scores (n, 1).
         hr: photographs (n, h, w, 3).
         sr: generated images of the same shape.
-        mixture: share of HR in x for each image (n, 1, 1, 1), uniform in [0, 1].
+        alpha: how much of x is HR, for each image (n, 1, 1, 1), uniform in [0, 1].
     """
-    between = mixture * hr + (1.0 - mixture) * tf.stop_gradient(sr)
+    between = alpha * hr + (1.0 - alpha) * tf.stop_gradient(sr)
     with tf.GradientTape() as tape:
         tape.watch(between)
         scores = critic(between)

@@ -130,7 +130,7 @@ class AdversarialParameters(Parameters):
         1.0,
         gt=0,
         le=1,
-        description="share of this phase's weights in those that are kept, the others being those of the pretraining: "
+        description="alpha: how much of the weights that are kept is this phase's; the rest is the pretraining's: "
         "Wang et al. 2018 (ESRGAN), section 3.4. Validation and the choice of the best see the weights before it. "
         "Moving moments of a batch normalization are interpolated, too, and then are not quite those of the network",
     )

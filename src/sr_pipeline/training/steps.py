@@ -90,7 +90,7 @@ def pretraining_update(generator: TrainableNetwork) -> Update:
 
     def update(hr: tf.Tensor, lr: tf.Tensor) -> Losses:
         with tf.GradientTape() as tape:
-            loss = pixel_loss(to_minus_one_one(hr), generator.call(unit(lr), generator.iterations))
+            loss = pixel_loss(to_minus_one_one(hr), generator.call(to_zero_one(lr), generator.iterations))
             scaled = generator.scaled(loss)
         rate = learning_rate_of(generator)
         return {
@@ -112,7 +112,7 @@ class GanStep:
         features: the VGG19 of the perceptual loss.
         prepare: makes the target from HR in [-1, 1] and the number of updates so far.
         parameters: losses and their weights.
-        seed: of the mixtures of the gradient penalty.
+        seed: of the windows' places, and of alpha in the gradient penalty.
     """
 
     generator: TrainableNetwork
@@ -138,7 +138,7 @@ def adversarial_update(gan: GanStep) -> Update:
         target = window(whole_target)
         target_features = gan.features(target)
         with tf.GradientTape(persistent=True) as tape:
-            whole_sr, pixels_of_sr = deterministic_split(generator.call(unit(lr), count))
+            whole_sr, pixels_of_sr = deterministic_split(generator.call(to_zero_one(lr), count))
             sr = window(whole_sr)
             hr_logits, sr_logits = discriminator_logits(discriminator, target, sr, count, joint=parameters.joint_batch)
             perceptual = perceptual_loss(
@@ -166,7 +166,7 @@ def adversarial_update(gan: GanStep) -> Update:
     return update
 
 
-def unit(image: tf.Tensor) -> tf.Tensor:
+def to_zero_one(image: tf.Tensor) -> tf.Tensor:
     """8-bit to [0, 1], the range of low-resolution input."""
     return tf.cast(image, tf.float32) / 255.0
 
@@ -243,13 +243,13 @@ def _discriminator_loss(
         lambda images: gan.discriminator.call(images, count),
         hr[0],
         sr[0],
-        _mixtures(tf.shape(hr[0])[0], gan.seed, count),
+        _alphas(tf.shape(hr[0])[0], gan.seed, count),
     )
     details = {"critic_hr": hr_mean, "critic_sr": sr_mean, "gradient_penalty": penalty}
     return critic_loss(hr[1], sr[1]) + gan.parameters.gradient_penalty * penalty, details
 
 
-def _mixtures(size: tf.Tensor, seed: int, count: tf.Tensor) -> tf.Tensor:
+def _alphas(size: tf.Tensor, seed: int, count: tf.Tensor) -> tf.Tensor:
     """Uniform numbers (size, 1, 1, 1): a function of seed and step, and each device's part of the whole batch's."""
     context = tf.distribute.get_replica_context()
     every = tf.random.stateless_uniform((size * context.num_replicas_in_sync, 1, 1, 1), _key(seed, count))

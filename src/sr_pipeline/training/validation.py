@@ -65,7 +65,7 @@ def super_resolve_crops(generator: Enlarge, pairs: list[CropPair]) -> list[RgbIm
 
 
 def picture_of(pairs: list[CropPair], super_resolved: dict[str, list[RgbImage]]) -> Image.Image:
-    """A row a crop: LR, bicubic, each entry of ``super_resolved``, HR."""
+    """One row per crop: LR, bicubic, each entry of ``super_resolved``, HR."""
     return crop_grid(
         {
             "LR": [low_resolution_panel(pair.lr, SCALE) for pair in pairs],
