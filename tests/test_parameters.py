@@ -152,7 +152,7 @@ def test_what_the_default_run_takes_from_others_is_packaged(base):
         ("recipes.wgan_gp.discriminator.batch_normalization", True, "has no batch normalization"),
         ("recipes.progressive.adversarial", {"steps": 100}, r"growth\.fade_steps must not exceed adversarial\.steps"),
         ("recipes.seed.adversarial", {"interpolation": 0.5}, "between pretrained weights and others: set pretraining"),
-        ("recipes.seed.generator", {"refinement": {"filters": 4}}, "refinement is of upsampling 'direct'"),
+        ("recipes.seed.generator", {"refinement": {"filters": 4}}, "refinement goes with upsampling .direct."),
         ("recipes.seed.ema_decay", 1.0, "'recipes.seed.ema_decay' is 1.0: input should be less than 1"),
     ],
 )
