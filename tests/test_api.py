@@ -59,6 +59,24 @@ def test_names_and_help():
         _ = sr_pipeline.upscael
 
 
+@pytest.mark.slow
+def test_type_checkers_see_the_names(tmp_path):
+    (tmp_path / "user.py").write_text(
+        "import numpy as np\nimport sr_pipeline\nfrom PIL import Image\n"
+        "reveal_type(sr_pipeline.load_model('fidelity'))\n"
+        "reveal_type(sr_pipeline.upscale(Image.new('L', (3, 3))))\n"
+        "reveal_type(sr_pipeline.upscale(np.zeros((3, 3), np.uint8)))\n"
+        "sr_pipeline.upscael\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), "--follow-imports=silent", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    lines = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+    assert lines[0] == 'note: Revealed type is "sr_pipeline.inference.upscaler.Upscaler"'
+    assert lines[1] == 'note: Revealed type is "PIL.Image.Image"'
+    assert "ndarray" in lines[2]
+    assert lines[3].startswith('error: Module has no attribute "upscael"')
+
+
 @pytest.mark.parametrize("module", [sr_pipeline, api], ids=["package", "functions"])
 def test_the_examples_run(module):
     outcome = doctest.testmod(module)

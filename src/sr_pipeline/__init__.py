@@ -26,15 +26,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 TYPE_CHECKING = False  # typing's takes 5 ms to import; type checkers go by the name
 if TYPE_CHECKING:
     from sr_pipeline.api import UpscaledFile, Upscaler, UserError, load_model, upscale, upscale_file
+else:  # hidden from type checkers, which would take every name for one of this module
 
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sr_pipeline import api
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sr_pipeline import api
-
-    value = globals()[name] = getattr(api, name)
-    return value
+        value = globals()[name] = getattr(api, name)
+        return value
 
 
 def __dir__() -> list[str]:

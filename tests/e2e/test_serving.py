@@ -120,6 +120,18 @@ def test_pictures_in_pictures_out(server, finished):
         assert difference.mean() < 0.5
 
 
+def test_transparency_and_gray_stay(server):
+    noise = Image.open(io.BytesIO(picture(40, 30)))
+    sent = [noise.convert("L"), noise.convert("RGBA")]
+    sent[1].putalpha(Image.linear_gradient("L").resize(noise.size))
+    files = [io.BytesIO(), io.BytesIO()]
+    for image, file in zip(sent, files, strict=True):
+        image.save(file, "PNG")
+    status, text = ask(server, table(*(file.getvalue() for file in files)))
+    assert status == 200, text
+    assert [answer.shape for answer in enlarged(text)] == [(120, 160), (120, 160, 4)]
+
+
 @pytest.mark.parametrize("name", list(BAD))
 def test_bad_requests_get_one_clear_sentence(server, name):
     body, sentence = BAD[name]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Upscale, enlarge, result_shape
+from sr_pipeline.pictures.opening import open_image
 from sr_pipeline.pictures.reading import decode_picture
 from sr_pipeline.pictures.writing import write_png
 
@@ -43,9 +44,8 @@ def enlarge_file(content: bytes, upscale: Upscale) -> bytes:
 
 def _check_header(content: bytes) -> None:
     """Refuse by what the head of the file says, before anything is decoded."""
-    Image.init()  # or Pillow does not know WebP by name
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
+        with open_image(content) as picture:
             kind, (width, height), frames = picture.format, picture.size, getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise UserError(f"the picture is too large; send at most {_megapixels(MAX_PIXELS)}") from error
