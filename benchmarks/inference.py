@@ -21,7 +21,8 @@ from PIL import Image
 from benchmarks.training import matmul_peak
 from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.inference.engines import Engine, choose_engine
-from sr_pipeline.inference.folding import FoldedGenerator, fold
+from sr_pipeline.inference.folded_generator import FoldedGenerator
+from sr_pipeline.inference.folding import fold
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from sr_pipeline.packaged import PACKAGED, packaged_file

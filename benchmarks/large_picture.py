@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sr_pipeline.inference.engines import choose_engine
-from sr_pipeline.inference.folding import load_folded
+from sr_pipeline.inference.folded_generator import load_folded
 from sr_pipeline.inference.upscaler import Upscaler
 
 WIDTH, HEIGHT = 1000, 750

@@ -28,8 +28,8 @@ from sr_pipeline.inference.engines import choose_engine
 from sr_pipeline.inference.folding import read_folded
 from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.pictures.decode import read_rgb
 from sr_pipeline.pictures.opening import picture_files
+from sr_pipeline.pictures.photographs import read_rgb
 
 _Plane = NDArray[np.float64]
 _WINDOW = 32  # pixels of the spectrum's windows

@@ -45,7 +45,7 @@ def _datasets_of(stage: str) -> set[str]:
     return {kind.rpartition(".")[0] for kind in types if kind.startswith("sr_pipeline.")}
 
 
-def written_anew(text: str) -> str:
+def with_current_code(text: str) -> str:
     """A file of stages with the code of each stage as it should be."""
     parts = re.split(r"(?m)^  (\w+):\n(?=    cmd:)", text)
     stages = zip(parts[1::2], parts[2::2], strict=True)
@@ -63,7 +63,7 @@ def main() -> int:
     outdated = False
     for file in STAGE_FILES:
         text = file.read_text()
-        wanted = written_anew(text)
+        wanted = with_current_code(text)
         outdated |= wanted != text
         if "--check" not in sys.argv:
             file.write_text(wanted)

@@ -41,7 +41,7 @@ run() {
 is_supported "$python" ||
   fail "sr-pipeline needs Python 3.11, 3.12 or 3.13; $python is $("$python" --version 2>&1 || true); name another with: make PYTHON=/path/to/python3.13"
 
-# What was broken off is begun anew (downloads are kept in uv's cache): half a package looks like a whole one.
+# What was interrupted is started again (downloads are kept in uv's cache): half a package looks like a whole one.
 if [ -e "$folder/.unfinished" ] || ! is_supported "$folder/bin/python" || ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
   [ ! -e "$folder" ] || [ -e "$folder/pyvenv.cfg" ] ||
     fail "$folder is there and is not a virtual environment; remove it, or name another with VENV="
@@ -55,7 +55,7 @@ touch "$folder/.unfinished"
 echo "Installing into $folder: a minute or two on a fast connection, 3.6 GB"
 bin=$folder/bin
 run "$bin/python" -m pip install --quiet --disable-pip-version-check uv
-# Compiled here, as pip does: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
+# Compiled here, as pip does: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile again.
 run "$bin/uv" pip install --quiet --python "$bin/python" --compile-bytecode --require-hashes -r requirements.lock
 run "$bin/uv" pip install --quiet --python "$bin/python" --no-deps --no-build-isolation -e .
 rm "$folder/.unfinished"

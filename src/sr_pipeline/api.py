@@ -167,7 +167,7 @@ def upscale_file(
     if format_of(target) is None:
         raise UserError(f"{target} names no format that is written; let it end with {', '.join(SUFFIXES.values())}")
     if target.exists() and not overwrite:
-        raise UserError(f"{target} is there already; pass overwrite=True to replace it")
+        raise UserError(f"{target} exists already; pass overwrite=True to replace it")
     options = Options(quality, match_histogram, overwrite)
     upscaler = _opened(model)
     try:

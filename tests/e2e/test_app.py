@@ -130,7 +130,7 @@ def test_wrong_files_are_told_in_a_sentence(page, tmp_path, picture):
     (tmp_path / "notes.jpg").write_text("no picture")
     page.set_input_files("#file", tmp_path / "notes.jpg")
     page.locator("#message.error").wait_for()
-    assert page.inner_text("#message") == "This file is no picture that can be read."
+    assert page.inner_text("#message") == "This file cannot be read as an image."
     Image.new("1", (3000, 2000)).save(tmp_path / "huge.png")
     page.set_input_files("#file", tmp_path / "huge.png")
     page.get_by_text("This file is too large (3000x2000)").wait_for()

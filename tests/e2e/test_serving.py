@@ -91,7 +91,7 @@ BAD = {
     "empty": (table(b""), "the picture is empty; send the bytes of a PNG or JPEG file"),
     "text": (
         table(b"this is a text file, no picture"),
-        "this is no picture file; send the bytes of a PNG or JPEG file",
+        "this is not a picture file; send the bytes of a PNG or JPEG file",
     ),
     "truncated": (table(picture(64, 64)[:2000]), "the picture is damaged or cut short; send a whole PNG or JPEG file"),
     "bomb": (table(bomb()), "too large; send at most 1 megapixel"),

@@ -51,7 +51,7 @@ def test_one_bad_file_among_many(finished, here):
     assert Image.open(here / "gräu picture_x4.png").mode == "L"
     assert "cat.jpg -> cat_x4.jpg (180x120, " in done.stdout
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert errors == ["Error: notes.png is no picture that can be read", "Error: missing.png does not exist"]
+    assert errors == ["Error: notes.png cannot be read as an image", "Error: missing.png does not exist"]
     assert "Traceback" not in done.stderr
 
 
@@ -70,9 +70,7 @@ def test_the_result_is_the_generators(finished, here):
     assert np.abs(np.asarray(Image.open(here / "out/cat.png")).astype(int) - expected).max() <= 1
     again = upscale(finished, here, "cat.jpg", "--format", "png", "-o", "out")
     assert again.returncode == 1
-    assert (
-        "Error: cat.jpg is not enlarged: out/cat.png is there already (add --overwrite to replace it)" in again.stderr
-    )
+    assert "Error: cat.jpg is not enlarged: out/cat.png exists already (add --overwrite to replace it)" in again.stderr
     matched = upscale(finished, here, "cat.jpg", "--format", "png", "-o", "out", "--overwrite", "--match-histogram")
     assert matched.returncode == 0
     assert not np.array_equal(np.asarray(Image.open(here / "out/cat.png")), expected)
@@ -104,7 +102,7 @@ def test_the_champion_is_found_in_the_project(finished, here):
             "model champion is looked up in the MLflow registry, but there is no MLflow store in",
         ),
         (("cat.jpg", "--model", "none.keras"), "there is no model file none.keras"),
-        (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is no Keras model"),
+        (("cat.jpg", "--model", "cat.jpg"), "cat.jpg is not a Keras model"),
         (("cat.jpg", "--tile", "3", *MODEL), "tiles of 3 pixels are too small for a generator that sees"),
         (("cat.jpg", "notes.png", "-o", "one.png"), "-o one.png is a file, but there are 2 pictures"),
     ],

@@ -128,7 +128,7 @@ def test_network_distances_compare_all_methods_with_the_original(pictures):
 def test_lpips_of_the_authors_example(shared):
     """README of PerceptualSimilarity: distances (0.722, 0.138), here of both pictures at once."""
     from sr_pipeline.imaging.metrics import Original
-    from sr_pipeline.pictures.decode import read_rgb
+    from sr_pipeline.pictures.photographs import read_rgb
 
     pair = shared / "data/lpips_pair"
     lpips = LpipsParameters(weights=str(shared / "weights/lpips_alex.npz"))

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000
 from sr_pipeline.evaluation.metrics import measure
 from sr_pipeline.imaging.metrics import Original, daala_ssim, luma, psnr, wang_ssim
 from sr_pipeline.imaging.resample import crop_to_multiple, enlarge
-from sr_pipeline.pictures.decode import read_rgb
+from sr_pipeline.pictures.photographs import read_rgb
 
 BASIC = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
-from sr_pipeline.pictures.decode import read_rgb
+from sr_pipeline.pictures.photographs import read_rgb
 
 
 def test_downsampling_is_antialiased():

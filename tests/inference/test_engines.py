@@ -14,7 +14,8 @@ from sr_pipeline.evaluation.metrics import measure
 from sr_pipeline.imaging.metrics import Original
 from sr_pipeline.inference import engines
 from sr_pipeline.inference.engines import ENGINES, choose_engine, fastest_engine
-from sr_pipeline.inference.folding import fold, read_folded, rounded_kernel, to_bfloat16
+from sr_pipeline.inference.folded_generator import rounded_kernel, to_bfloat16
+from sr_pipeline.inference.folding import fold, read_folded
 from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.packaged import generator_file
 from sr_pipeline.processor import computes_bfloat16

@@ -130,7 +130,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     Image.fromarray(noise(6, 6, 3)).save(source)
     target.write_text("mine")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         enlarge_file(source, target, nearest, Options(), print_nothing)
     assert target.read_text() == "mine"
     enlarge_file(source, target, nearest, Options(overwrite=True), print_nothing)

@@ -13,7 +13,8 @@ import pytest
 from sr_pipeline.datasets.keras_generators import load_keras_model, save_keras_model
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.engines.tensorflow_engine import TensorFlowEngine
-from sr_pipeline.inference.folding import Convolution, fold, load_folded, read_folded
+from sr_pipeline.inference.folded_generator import Convolution, load_folded
+from sr_pipeline.inference.folding import fold, read_folded
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters
 from tests.inference.conftest import VARIANTS, build_random
@@ -119,7 +120,7 @@ def test_a_network_that_differs_in_anything_is_refused(change):
     other = keras.Model.from_config(config)
     if change == "a layer more":
         other = keras.Model(other.input, keras.layers.Rescaling(1.0)(other.output))
-    with pytest.raises(UserError, match="is no generator of this software"):
+    with pytest.raises(UserError, match="is not a generator of this software"):
         fold(other)
 
 
@@ -127,15 +128,15 @@ def test_files_that_are_no_generator(tmp_path):
     with pytest.raises(UserError, match="there is no model file"):
         read_folded(tmp_path / "none.keras")
     (tmp_path / "text.keras").write_text("no zip")
-    with pytest.raises(UserError, match=r"text\.keras is no Keras model"):
+    with pytest.raises(UserError, match=r"text\.keras is not a Keras model"):
         read_folded(tmp_path / "text.keras")
     with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
         archive.writestr("config.json", "{}")
-    with pytest.raises(UserError, match=r"zip\.keras is no Keras model"):
+    with pytest.raises(UserError, match=r"zip\.keras is not a Keras model"):
         read_folded(tmp_path / "zip.keras")
     inputs = keras.Input((None, None, 3))
     keras.Model(inputs, keras.layers.UpSampling2D(4)(inputs)).save(tmp_path / "other.keras")
-    with pytest.raises(UserError, match=r"other\.keras is no generator of this software"):
+    with pytest.raises(UserError, match=r"other\.keras is not a generator of this software"):
         read_folded(tmp_path / "other.keras")
 
 
@@ -158,7 +159,7 @@ def test_other_npz_files_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     (tmp_path / "text.npz").write_text("no zip")
     for file in tmp_path.iterdir():
-        with pytest.raises(UserError, match="is no file of a folded generator"):
+        with pytest.raises(UserError, match="is not a file of a folded generator"):
             load_folded(file)
 
 

@@ -166,7 +166,7 @@ def animation(kind):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"a text", "is no picture that can be read"),
+        (b"a text", "cannot be read as an image"),
         (b"\0\0\0\x18ftypheic" + bytes(20), "is a HEIC picture"),
         (file_of(Image.new("RGB", (64, 64)))[:60], "is damaged or cut short"),
         (file_of(Image.fromarray(noise(64, 64, 3)), "JPEG")[:800], "is damaged or cut short"),

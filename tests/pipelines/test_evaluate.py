@@ -161,7 +161,7 @@ def test_generators_that_cannot_be_measured(listed, generator):
     ]
     for other in others:
         with pytest.raises(
-            UserError, match=r"this model is no generator of this software .*; name one that it trained"
+            UserError, match=r"this model is not a generator of this software .*; name one that it trained"
         ) as e:
             nodes.super_resolve_pictures(listed, {"srgan": other}, EvaluateParameters())
         assert "\n" not in str(e.value)

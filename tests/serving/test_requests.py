@@ -90,7 +90,7 @@ def test_the_answer_is_the_file_that_upscale_writes(tmp_path, photograph):
     ("content", "sentence"),
     [
         (b"", "the picture is empty"),
-        (b"a text", "this is no picture file"),
+        (b"a text", "this is not a picture file"),
         (file_of(Image.new("RGB", (40, 40)), "TIFF"), "the picture is a TIFF file; send a PNG or JPEG file"),
         (file_of(Image.new("RGB", (40, 40)), "WEBP"), "the picture is a WEBP file"),
         (file_of(Image.effect_noise((40, 40), 50))[:-400], "the picture is damaged or cut short; send a whole PNG"),

@@ -231,7 +231,7 @@ def test_a_finished_training_of_other_code_is_done_anew_and_the_log_says_so(kept
     kept("older", 3)  # what the finished one went on from, or what was started over
     kept("old", 6, 9)
     assert choose_checkpoint(kept("new"), True, last_step=9) is None
-    assert caplog.messages == ["code or libraries have changed since this training was finished: it starts anew"]
+    assert caplog.messages == ["code or libraries have changed since this training was finished: it starts over"]
 
 
 def test_any_code_will_do_and_is_named(kept):

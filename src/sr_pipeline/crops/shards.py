@@ -23,7 +23,7 @@ from sr_pipeline.crops.layout import CropLayout, crop_corners, cut_pairs
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.installation import CROPS, require
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb
 from sr_pipeline.storage import UPath, atomic_write, is_local, local_path, read_bytes, write_text
 
 INDEX = "index.json"

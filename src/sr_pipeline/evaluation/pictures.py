@@ -16,8 +16,8 @@ from sr_pipeline.hashing import stable_hash
 from sr_pipeline.imaging.metrics import Original, smallest_edge
 from sr_pipeline.imaging.resample import crop_to_multiple
 from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb, read_rgb
 from sr_pipeline.pictures.opening import picture_files
+from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb, read_rgb
 from sr_pipeline.storage import read_bytes
 
 log = logging.getLogger(__name__)

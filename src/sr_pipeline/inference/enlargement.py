@@ -69,7 +69,7 @@ def enlarge_file(source: Path, target: Path, upscale: Upscale, options: Options,
     """
     started = time.perf_counter()
     if target.exists() and not options.overwrite:
-        raise UserError(f"is not enlarged: {target} is there already (add --overwrite to replace it)")
+        raise UserError(f"is not enlarged: {target} exists already (add --overwrite to replace it)")
     picture = read_picture(source)
     output = Format(format_of(target) or "png", options.quality)
     width, height = (SCALE * edge for edge in picture.size)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Tile, Window, area, plan_tiles
 from sr_pipeline.inference.engines import Engine
-from sr_pipeline.inference.folding import FoldedGenerator
+from sr_pipeline.inference.folded_generator import FoldedGenerator
 from sr_pipeline.networks.parameters import SCALE
 
 _SMALLEST = 5  # pixels: reflection padding mirrors 4
@@ -26,11 +26,11 @@ def smallest_tile(generator: FoldedGenerator) -> int:
 class Upscaler:
     """Enlarges pictures by 4, piece by piece, so that memory grows with the tile and not with the picture.
 
-    The trunk sees far (37 pixels for 16 blocks) and needs little memory, so it works on large tiles. What enlarges
-    its features sees just 3 of them, and needs 16 times the memory for each: it works on parts of 1/16. Both
-    overlap by all they see, so the result is that of the whole picture, but for rounding. All tiles of a picture have
-    the same shape, for which oneDNN prepares its operations once. They go one by one: a batch of four of 64x64 takes
-    as long as one of 128x128. Several threads may use one at once.
+    The trunk sees far (37 pixels for 16 blocks) and needs little memory, so it works on large tiles. What enlarges its
+    features sees just 3 of them, and needs 16 times the memory for each: it works on parts of 1/16. Both overlap by
+    all they see, so the result is that of the whole picture, except for rounding. All tiles of a picture have the same
+    shape, for which oneDNN prepares its operations once. They go one by one: a batch of four of 64x64 takes as long as
+    one of 128x128. Several threads may use one at once.
 
     Args:
         engine: computes the generator.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb
 from sr_pipeline.storage import read_bytes
 
 

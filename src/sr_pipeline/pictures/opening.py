@@ -35,7 +35,7 @@ _AnyPath = TypeVar("_AnyPath", Path, UPath)
 
 
 def picture_files(folder: _AnyPath) -> Iterator[_AnyPath]:
-    """All picture files below a folder, in no certain order; hidden files and folders are left out."""
+    """All picture files below a folder, in arbitrary order; hidden files and folders are left out."""
     for file in folder.rglob("*"):
         if file.suffix.lower() in PICTURE_SUFFIXES:
             parts = file.relative_to(folder).as_posix().split("/")
@@ -77,7 +77,7 @@ def turned(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def pixels_of(picture: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """Colour and alpha, as of ``Picture``, of a picture that Pillow holds.
+    """Colour and alpha of an open Pillow picture, as ``Picture`` has them.
 
     Raises:
         UserError: if its mode has no range of values; the message goes on from the name of the picture.

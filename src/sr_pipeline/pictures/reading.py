@@ -54,7 +54,7 @@ def read_picture(path: Path) -> Picture:
     """Read a picture file.
 
     Raises:
-        UserError: if it cannot be read, is no picture, is animated, or is too large.
+        UserError: if it cannot be read, is not a picture, is animated, or is too large.
     """
     try:
         content = path.read_bytes()
@@ -104,7 +104,7 @@ def _readers_errors(content: bytes) -> Iterator[None]:
     except Exception as error:  # what readers raise on broken files has no common class
         if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
             raise UserError("is a HEIC picture, which cannot be read; convert it to JPEG or PNG first") from error
-        kind = "is damaged or cut short" if _known(content) else "is no picture that can be read"
+        kind = "is damaged or cut short" if _known(content) else "cannot be read as an image"
         raise UserError(kind) from error
 
 

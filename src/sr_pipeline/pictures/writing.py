@@ -172,7 +172,7 @@ def write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:
 
     Args:
         file: to write to.
-        pixels: as of ``write_picture``.
+        pixels: as for ``write_picture``.
         metadata: to be written with it.
     """
     height, width, channels = pixels.shape

@@ -50,7 +50,7 @@ def _check_header(content: bytes) -> None:
     except Image.DecompressionBombError as error:
         raise UserError(f"the picture is too large; send at most {_megapixels(MAX_PIXELS)}") from error
     except Exception as error:  # what Pillow's readers raise has no common class
-        raise UserError("this is no picture file; send the bytes of a PNG or JPEG file") from error
+        raise UserError("this is not a picture file; send the bytes of a PNG or JPEG file") from error
     if frames > 1 and kind != "MPO":  # JPEG with previews in it
         raise UserError(f"the picture is animated ({frames} frames); send a still PNG or JPEG file")
     if kind not in ("PNG", "JPEG", "MPO"):

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from sr_pipeline.networks.parameters import Parameters
-from sr_pipeline.pictures.decode import MAX_PIXELS
+from sr_pipeline.pictures.photographs import MAX_PIXELS
 from sr_pipeline.storage import Location
 
 

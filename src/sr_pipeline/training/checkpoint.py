@@ -91,7 +91,7 @@ class Checkpoints:
             ) from error
 
     def clear(self) -> None:
-        """Remove all checkpoints, so that the training begins anew."""
+        """Remove all checkpoints, so that the training starts over."""
         for path in self._all() if self._writes else []:
             path.unlink()
 

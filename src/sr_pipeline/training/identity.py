@@ -24,7 +24,7 @@ class TrainingInputs:
         recipe: what to train.
         seed: of weights and order.
         precision: compute type.
-        perceptual_weights: as of ``FeatureExtractor``; a weights file counts by its content.
+        perceptual_weights: as for ``FeatureExtractor``; a weights file counts by its content.
         crops_sha256: hash of the crops of each split.
         device: the kind of processor or GPU, which add up in orders of their own.
     """
@@ -60,7 +60,7 @@ def training_id(inputs: TrainingInputs) -> str:
 
 
 def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_weights: str | None = None) -> str:
-    """Equal ids mean that one training can go on from the other's checkpoints, if their ``code_id`` is equal, too.
+    """Equal ids mean that one training can go on from the other's checkpoints, if their ``code_id`` is equal as well.
 
     That takes the same rows of the history. The number of steps does not matter where the learning rate of the last
     phase does not depend on it: a finished training can be extended. Nor does the interpolation, which comes after all

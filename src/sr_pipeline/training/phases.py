@@ -19,7 +19,7 @@ class Phase(NamedTuple):
 
     Attributes:
         name: of the phase.
-        generator: what its generator is called in the end; None for one that nobody will use.
+        generator: name of the resulting generator; None if it is not kept.
         steps: how many.
         build_step: makes the step.
         enlarge: the generator as it is now, for validation.

@@ -100,7 +100,7 @@ class AdversarialParameters(Parameters):
     pixel_weight: float = Field(
         0.0,
         ge=0,
-        description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one, too",
+        description="of the mean squared error of pixels; Wang et al. 2018 (ESRGAN), equation 3, has one as well",
     )
     smooth_area_weight: float = Field(
         0.0,
@@ -115,7 +115,7 @@ class AdversarialParameters(Parameters):
     )
     joint_batch: bool = Field(
         False,
-        description="the discriminator judges photographs and generated images in one batch. In batches of their own, "
+        description="the discriminator sees photographs and generated images in one batch. In batches of their own, "
         "its batch normalization gives both the same mean and contrast, and takes away what tells them apart at first",
     )
     shift: int = Field(
@@ -132,7 +132,7 @@ class AdversarialParameters(Parameters):
         le=1,
         description="alpha: how much of the weights that are kept is this phase's; the rest is the pretraining's: "
         "Wang et al. 2018 (ESRGAN), section 3.4. Validation and the choice of the best see the weights before it. "
-        "Moving moments of a batch normalization are interpolated, too, and then are not quite those of the network",
+        "Moving moments of a batch normalization are interpolated as well, and then are not quite those of the network",
     )
 
 
@@ -190,7 +190,7 @@ class Recipe(Parameters):
         if self.adversarial.interpolation < 1 and not self.pretraining:
             raise ValueError("adversarial.interpolation is between pretrained weights and others: set pretraining")
         if self.growth and self.adversarial.shift:
-            raise ValueError("growing networks judge whole crops: set adversarial.shift to 0")
+            raise ValueError("growing networks need whole crops: set adversarial.shift to 0")
         if self.growth and self.generator.upsampling == "direct":
             raise ValueError("growth is by upsampling blocks: set generator.upsampling to nearest or subpixel")
         if self.growth and self.growth.fade_steps > self.adversarial.steps:

@@ -14,7 +14,7 @@ Resume = Literal[True, False, "any"]
 
 
 def choose_checkpoint(checkpoints: Checkpoints, resume: Resume, last_step: int) -> Checkpoint | None:
-    """The checkpoint to go on from; None to begin anew.
+    """The checkpoint to go on from; None to start over.
 
     Args:
         checkpoints: those of the present code, in a folder beside those of other code.
@@ -43,7 +43,7 @@ def _newest_of_any(checkpoints: Checkpoints, last_step: int) -> Checkpoint | Non
 
 
 def _check_others(checkpoints: Checkpoints, last_step: int) -> None:
-    """Refuse to begin anew where the training that other code wrote last is not finished."""
+    """Refuse to start over where the training that other code wrote last is not finished."""
     last = max(_others(checkpoints), key=lambda each: each.written, default=None)
     step = last.newest_step if last else None
     if step is None:
@@ -53,7 +53,7 @@ def _check_others(checkpoints: Checkpoints, last_step: int) -> None:
             f"this training was interrupted at step {step} of {last_step}, and code or libraries have changed since; "
             "train.resume=any goes on from there, train.resume=false starts over"
         )
-    log.info("code or libraries have changed since this training was finished: it starts anew")
+    log.info("code or libraries have changed since this training was finished: it starts over")
 
 
 def _others(checkpoints: Checkpoints) -> Iterator[Checkpoints]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Window
-from sr_pipeline.inference.folding import FoldedGenerator
+from sr_pipeline.inference.folded_generator import FoldedGenerator
 from sr_pipeline.processor import computes_bfloat16, processor_kind
 
 EngineName = Literal["auto", "openvino", "openvino-bfloat16", "onnx", "tensorflow", "float32", "bfloat16"]
@@ -87,11 +87,11 @@ def fastest_engine() -> str:
     It depends on machine and installation alone, never on how much there is to do or on what is imported already: so
     a picture gives the same bytes alone and in a folder of hundreds.
 
-    A GPU is left to TensorFlow, which alone of the engines computes on it. Else it is what does small pictures and
-    large ones well. OpenVINO takes 0.6 to 1.4 times as long as TensorFlow in the same precision, and starts in a
-    quarter of the time or less; it was measured on x86-64 alone. ONNX Runtime needs up to eight times as long as
-    TensorFlow in bfloat16, but starts 4 seconds earlier, in which it enlarges most of the pictures that people find too
-    small; who has hundreds, and a processor for bfloat16, installs OpenVINO or names TensorFlow's engine.
+    GPUs are left to TensorFlow, the only engine that uses them. On a processor it is what does well on small pictures
+    and on large ones. OpenVINO takes 0.8 to 1.3 times as long as TensorFlow in the same precision, and starts 5 seconds
+    earlier; it was measured on x86-64 alone. ONNX Runtime takes 2 to 4 times as long as TensorFlow in bfloat16, but
+    starts 5 seconds earlier, in which it enlarges most of the pictures that people find too small. For hundreds of
+    pictures on a processor that computes in bfloat16, install OpenVINO or name TensorFlow's engine.
     """
     if Path("/dev/nvidia0").exists() and _installed("tensorflow"):
         return "tensorflow"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.inference.engines.onnx_graph import onnx_model
-from sr_pipeline.inference.folding import FoldedGenerator
+from sr_pipeline.inference.folded_generator import FoldedGenerator
 
 # Its official builds report to their maker on which machine they run, unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -35,7 +35,7 @@ class OnnxEngine:
     def __init__(self, generator: FoldedGenerator) -> None:
         self.generator = generator
         options = onnxruntime.SessionOptions()
-        options.enable_mem_pattern = False  # which is no faster, and takes 1.9 GB instead of 1.0 for 12 megapixels
+        options.enable_mem_pattern = False  # not faster without, and 1.9 GB instead of 1.0 with it, for 12 megapixels
         self._features, self._enlarge = (
             onnxruntime.InferenceSession(
                 onnx_model(generator, *ends).SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -48,5 +48,5 @@ class OnnxEngine:
         return self._features.run(None, {"lr": lr[np.newaxis]})[0]
 
     def enlarge(self, features: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the array is the caller's to change."""
+        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the caller may change the array."""
         return self._enlarge.run(None, {"features": np.ascontiguousarray(features[:, :, *window])})[0][0]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.inference.folding import Convolution, FoldedGenerator
+from sr_pipeline.inference.folded_generator import Convolution, FoldedGenerator
 from sr_pipeline.networks.parameters import SCALE
 
 try:

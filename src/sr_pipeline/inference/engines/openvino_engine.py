@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.tiling import Window
 from sr_pipeline.inference.engines.onnx_graph import onnx_model
-from sr_pipeline.inference.folding import FoldedGenerator, rounded_to_bfloat16
+from sr_pipeline.inference.folded_generator import FoldedGenerator, rounded_to_bfloat16
 
 
 def _import_openvino() -> ModuleType:
@@ -67,7 +67,7 @@ class OpenVinoEngine:
         return x
 
     def enlarge(self, features: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the array is the caller's to change."""
+        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the caller may change the array."""
         return self._enlarge(features[:, :, *window])[0]
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sr_pipeline.imaging.tiling import Window
-from sr_pipeline.inference.folding import Convolution, FoldedGenerator, rounded_kernel, to_bfloat16
+from sr_pipeline.inference.folded_generator import Convolution, FoldedGenerator, rounded_kernel, to_bfloat16
 from sr_pipeline.networks.parameters import SCALE
 
 
@@ -38,7 +38,7 @@ class TensorFlowEngine:
         return self._features(lr[np.newaxis])
 
     def enlarge(self, features: tf.Tensor, window: Window) -> NDArray[np.float32]:
-        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the array is the caller's to change."""
+        """The picture (4h, 4w, 3) in [-1, 1] from a window of (h, w) features; the caller may change the array."""
         rows, columns = window
         return self._enlarge(features[:, rows, columns]).numpy()[0]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.pictures.contact_sheet import Thumbnail, contact_sheet
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb
+from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb
 from sr_pipeline.processor import usable_cores
 from sr_pipeline.sources.listing import list_source
 from sr_pipeline.sources.parameters import IngestParameters

@@ -9,8 +9,8 @@ from PIL import Image
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.matching import match
 from sr_pipeline.evaluation.parameters import PostprocessParameters
-from sr_pipeline.pictures.decode import UnusablePictureError, read_rgb
 from sr_pipeline.pictures.opening import picture_files
+from sr_pipeline.pictures.photographs import UnusablePictureError, read_rgb
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from sr_pipeline.evaluation.describe import weights_sha256
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import RegisterParameters
-from sr_pipeline.pictures.decode import read_rgb
+from sr_pipeline.pictures.photographs import read_rgb
 from sr_pipeline.tracking import model_card
 from sr_pipeline.tracking.messages import flatten, log_final_metrics
 from sr_pipeline.tracking.registry import ARTIFACT, choose_alias, give_alias, score_of

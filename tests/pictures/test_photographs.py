@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sr_pipeline.pictures.decode import UnusablePictureError, decode_rgb, read_rgb
+from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb, read_rgb
 
 
 def encoded(picture, file_format="PNG", **options):

@@ -45,7 +45,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
         max_pixels: width x height from which on a picture counts as a decompression bomb.
 
     Raises:
-        UnusablePictureError: for a file that is no picture, truncated, too large, partly transparent, or of a
+        UnusablePictureError: for a file that is not a picture, is truncated, too large, partly transparent, or of a
             mode without one correct conversion.
     """
     try:
@@ -54,7 +54,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
             if size[0] * size[1] > max_pixels:
                 raise UnusablePictureError("decompression bomb")
             picture.load()
-            _judge(picture)
+            _check_usable(picture)
             orientation = orientation_of(picture)
             if mode != "RGB" or orientation != 1:  # most photographs need neither, and no copy
                 colour, _ = pixels_of(picture)
@@ -74,15 +74,15 @@ def read_rgb(file: str | Path) -> RgbImage:
 
     Raises:
         OSError: if the file cannot be read.
-        UnusablePictureError: if it is no usable picture.
+        UnusablePictureError: if it is not a usable picture.
     """
     return np.asarray(decode_rgb(read_bytes(file)).picture)
 
 
-def _judge(picture: Image.Image) -> None:
+def _check_usable(picture: Image.Image) -> None:
     """Refuse what does not become a correct RGB photograph."""
     if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise UnusablePictureError("transparent")  # what lies under transparent pixels is no photograph
+        raise UnusablePictureError("transparent")  # what lies under transparent pixels is not part of the photograph
     if picture.mode not in _USABLE_MODES and not picture.mode.startswith("I;16"):
         raise UnusablePictureError(f"unsupported mode {picture.mode}")
 
