@@ -226,7 +226,7 @@ def test_files_that_cannot_be_enlarged(model, rgb, tmp_path):
         sr_pipeline.upscale_file(tmp_path / "none.png", tmp_path / "large.png", model)
     with pytest.raises(refused, match=r"large\.xyz names no format that is written; let it end with \.png"):
         sr_pipeline.upscale_file(small, tmp_path / "large.xyz", model)
-    with pytest.raises(refused, match="there already; pass overwrite=True"):
+    with pytest.raises(refused, match="exists already; pass overwrite=True"):
         sr_pipeline.upscale_file(small, small, model)
     with pytest.raises(ValueError, match="quality is 0; choose one from 1 to 100"):
         sr_pipeline.upscale_file(small, tmp_path / "large.jpg", model, quality=0)

@@ -125,7 +125,7 @@ class FoldedGenerator:
         """Write an .npz file with weights of ``dtype``; equal generators give equal bytes.
 
         Returns:
-            The file's SHA-256, for who loads it to check.
+            The file's SHA-256, to be checked when it is loaded.
         """
         arrays = {"padding": np.array(self.padding), "output": np.array(self.output)}
         for name, layer in self._layers():
@@ -176,11 +176,11 @@ def load_folded(file: Path | BinaryIO) -> FoldedGenerator:
             tuple(convolutions[f"refinement{n}"] for n in range(1, refinement + 1)),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is no file of a folded generator ({error}); save one anew") from error
+        raise UserError(f"{file} is not a file of a folded generator ({error}); save it again") from error
 
 
 def rounded_to_bfloat16(generator: FoldedGenerator) -> FoldedGenerator:
-    """``generator`` with kernels rounded by ``rounded_kernel``, but for those that engines keep in float32.
+    """``generator`` with kernels rounded by ``rounded_kernel``, except those that engines keep in float32.
 
     These are the first one and, without upsampling blocks, all after the trunk.
     """
