@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,15 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         fail()
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "before"
+
+
+@pytest.mark.parametrize("letter", ["a", "漢", "\udcff"])
+def test_names_as_long_as_file_systems_allow(tmp_path, letter):
+    """Its unfinished file needs a name of its own, which must not be longer."""
+    name = letter * (255 // len(os.fsencode(letter)))
+    write_text(tmp_path / name, "content")
+    assert (tmp_path / name).read_text() == "content"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_object_storage():

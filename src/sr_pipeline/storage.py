@@ -21,6 +21,9 @@ Location = Annotated[
 PARTIAL = ".partial"
 """Ending of files that are still being written."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that the usual file systems allow (NAME_MAX)."""
+
 
 def locate(path: str | Path | UPath) -> UPath:
     """The path or fsspec address as a ``UPath``; local ones become absolute.
@@ -69,7 +72,7 @@ def atomic_write(target: UPath | Path) -> Iterator[Path]:
     target = UPath(target)
     if is_local(target):
         path = local_path(target)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+        partial = path.with_name(_partial_name(path.name))
         try:
             yield partial
             os.replace(partial, path)
@@ -79,6 +82,12 @@ def atomic_write(target: UPath | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as scratch:
             yield Path(scratch) / target.name
             target.fs.put_file(str(Path(scratch) / target.name), target.path)
+
+
+def _partial_name(name: str) -> str:
+    """A unique name for what will be called ``name``, cut to the bytes that file systems allow."""
+    unique = f".{uuid.uuid4().hex[:8]}{PARTIAL}"
+    return os.fsencode(name)[: LONGEST_NAME - len(unique)].decode("utf-8", "ignore") + unique
 
 
 def write_text(target: UPath | Path, text: str) -> None:

@@ -19,7 +19,7 @@ def here(tmp_path, monkeypatch):
 def planned(*inputs, output=None, format_name=None):
     from pathlib import Path
 
-    jobs = plan(list(inputs), None if output is None else Path(output), format_name)
+    jobs = plan(list(inputs), None if output is None else Path(output), format_name).jobs
     return [(str(job.source), job.problem or str(job.target)) for job in jobs]
 
 
@@ -63,13 +63,65 @@ def test_what_is_not_there_is_told(here):
 
 
 def test_two_pictures_never_become_one(here):
+    (here / "x").mkdir()
+    (here / "x/e.webp").touch()
     clash = "is not enlarged: d/e.webp becomes out/e.webp as well"
-    assert planned("d", "d/e.webp", output="out")[-1] == ("d/e.webp", clash)
+    assert planned("d", "x/e.webp", output="out")[-1] == ("x/e.webp", clash)
+
+
+def test_results_of_earlier_runs_are_left_out(here):
+    """Or the same command given twice would enlarge what the first has made."""
+    for name in ("a_x4.jpg", "c_x4.png", "lonely_x4.png", "d/large/e.webp", "d/large/g/h.png"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).touch()
+    assert [source for source, _ in planned("*.jpg", "*.png")] == ["a.jpg", "-i.png", "lonely_x4.png"]
+    assert plan(["*.jpg", "*.png"], None, None).earlier_results == 2
+    assert [source for source, _ in planned("d", output="d/large")] == ["d/e.webp", "d/g/h.gif"]
+    assert [source for source, _ in planned("d/**/*.webp", output="d/large")] == ["d/e.webp"]
+    assert [source for source, _ in planned("d", output="out")] == [
+        "d/e.webp",
+        "d/g/h.gif",
+        "d/large/e.webp",
+        "d/large/g/h.png",
+    ]
+    assert planned("a_x4.jpg") == [("a_x4.jpg", "a_x4_x4.jpg")], "named, so it is meant"
+
+
+def test_a_file_named_twice_counts_once(here):
+    assert planned("a.jpg", "./a.jpg", "*.jpg", str(here / "a.jpg")) == [("a.jpg", "a_x4.jpg")]
+    assert planned("a.jpg", "a.jpg", output="one.png") == [("a.jpg", "one.png")]
+
+
+def test_other_names_of_jpeg_stay(here):
+    (here / "p.jfif").touch()
+    assert planned("p.jfif") == [("p.jfif", "p_x4.jfif")]
+
+
+def test_heic_files_of_a_folder_are_named(here):
+    (here / "d/IMG_1.HEIC").touch()
+    assert planned("d")[0] == (
+        "d/IMG_1.HEIC",
+        "is a HEIC picture, which cannot be read; convert it to JPEG or PNG first",
+    )
+
+
+@pytest.mark.parametrize("letter", ["a", "漢"])
+def test_names_longer_than_file_systems_allow(here, letter):
+    fits = letter * ((255 - len("_x4.png")) // len(letter.encode()))
+    assert planned_result(here, f"{fits}.png") == f"{fits}_x4.png"
+    longest = letter * ((255 - len(".png")) // len(letter.encode()))
+    assert "is not enlarged: the name of its result would have" in planned_result(here, f"{longest}.png")
+
+
+def planned_result(here, name):
+    (here / name).touch()
+    return planned(name)[0][1]
 
 
 @pytest.mark.parametrize(
     ("inputs", "output", "format_name", "sentence"),
     [
+        (["a.jpg"], "big.bmp", None, r"big\.bmp: BMP files are not written; choose one of \.png, "),
         (["a.jpg", "b.PNG"], "one.png", None, "is a file, but there are 2 pictures"),
         (["a.jpg"], "one.png", "jpeg", "is not a jpeg file"),
         (["a.jpg"], "notes.txt", None, "is neither a folder nor a picture's name"),

@@ -1,6 +1,7 @@
 """Enlarging many files one after the other, with progress and a line about each."""
 
 import json
+import logging
 import sys
 import time
 import warnings
@@ -15,6 +16,8 @@ from tqdm import tqdm
 from sr_pipeline.cli.file_plan import Job
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Enlarged, Options, Upscale, enlarge_file
+
+log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -50,7 +53,7 @@ def enlarge_all(batch: Batch, open_model: Callable[[], Upscale]) -> bool:
     with bar:
         done = 0.0
         for number, job in enumerate(batch.jobs, 1):
-            bar.set_description_str(f"[{number}/{len(batch.jobs)}] {job.source.name}", refresh=True)
+            bar.set_description_str(f"[{number}/{len(batch.jobs)}] {_shown(job.source.name)}", refresh=True)
             results.append(_result(job, upscale, batch.options, _Advance(bar, done, sizes.get(job, 0) / 1e6)))
             done += sizes.get(job, 0) / 1e6
             bar.update(done - bar.n)
@@ -80,18 +83,29 @@ def _result(job: Job, upscale: Upscale | None, options: Options, progress: _Adva
         started = time.perf_counter()
         done: Enlarged = enlarge_file(job.source, job.target, upscale, options, progress)
         seconds = round(time.perf_counter() - started, 3)
-        return result | {"output": str(job.target), "width": done.size[0], "height": done.size[1], "seconds": seconds}
+        left_out = {"left_out": done.left_out} if done.left_out else {}
+        size = {"width": done.size[0], "height": done.size[1]}
+        return result | {"output": str(job.target)} | size | {"seconds": seconds} | left_out
     except UserError as error:
         return result | {"error": " ".join(str(error).split())}
+    except Exception as error:  # whatever is wrong with one picture, the others are done
+        log.debug("%s", job.source, exc_info=True)
+        return result | {"error": f"cannot be enlarged ({type(error).__name__}: {' '.join(str(error).split())})"}
 
 
 def _tell(result: dict[str, Any]) -> None:
     with tqdm.external_write_mode(file=sys.stderr):
         if "error" in result:
-            click.echo(f"Error: {result['input']} {result['error']}", err=True)
+            click.echo(f"Error: {_shown(result['input'])} {_shown(result['error'])}", err=True)
         else:
-            size = f"{result['width']}x{result['height']}"
-            click.echo(f"{result['input']} -> {result['output']} ({size}, {result['seconds']:.1f} s)")
+            facts = f"{result['width']}x{result['height']}, {result['seconds']:.1f} s"
+            without = "".join(f", without its {part}" for part in result.get("left_out", []))
+            click.echo(f"{_shown(result['input'])} -> {_shown(result['output'])} ({facts}){without}")
+
+
+def _shown(text: str) -> str:
+    """``text`` for a terminal that takes UTF-8 alone: bytes of a file's name that are not UTF-8 are replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _pixels(path: Path) -> int:

@@ -74,7 +74,9 @@ def upscale(
     from sr_pipeline.inference.models import open_model
     from sr_pipeline.tracking.model_names import resolve_model
 
-    jobs = plan(list(inputs), output, format_name)
+    jobs, earlier_results = plan(list(inputs), output, format_name)
+    if earlier_results:
+        click.echo(f"left out: {earlier_results} results of earlier runs", err=True)
     batch = Batch(jobs, Options(**options), as_json=as_json)
     try:
         done = enlarge_all(batch, lambda: open_model(resolve_model(model), engine, tile))

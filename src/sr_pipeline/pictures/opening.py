@@ -1,7 +1,7 @@
 """Opening picture files: which formats, what their pixels mean, and which way is up; for all that reads pictures."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,9 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Endings of the files that are taken for pictures."""
 
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
+HEIC_IS_NOT_READ = "is a HEIC picture, which cannot be read; convert it to JPEG or PNG first"
+
 _LEFT_OUT = (".", "__MACOSX")  # hidden, and what archives of macOS bring along
 
 SRGB_MODES = ("CMYK", "LAB")
@@ -34,10 +37,10 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG200
 _AnyPath = TypeVar("_AnyPath", Path, UPath)
 
 
-def picture_files(folder: _AnyPath) -> Iterator[_AnyPath]:
-    """All picture files below a folder, in arbitrary order; hidden files and folders are left out."""
+def picture_files(folder: _AnyPath, suffixes: Set[str] = PICTURE_SUFFIXES) -> Iterator[_AnyPath]:
+    """All files with one of these endings below a folder, in arbitrary order; what is hidden is left out."""
     for file in folder.rglob("*"):
-        if file.suffix.lower() in PICTURE_SUFFIXES:
+        if file.suffix.lower() in suffixes:
             parts = file.relative_to(folder).as_posix().split("/")
             if not any(part.startswith(_LEFT_OUT) for part in parts) and file.is_file():
                 yield file

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.pictures.opening import SRGB_MODES, Pixels, as_alpha, open_image, orientation_of, pixels_of, turned
+from sr_pipeline.pictures.opening import (
+    HEIC_IS_NOT_READ,
+    SRGB_MODES,
+    Pixels,
+    as_alpha,
+    open_image,
+    orientation_of,
+    pixels_of,
+    turned,
+)
 
 MAX_PIXELS = 25_000_000
 """Largest picture that is read; enlarged by 4 it has 400 megapixels."""
@@ -103,7 +112,7 @@ def _readers_errors(content: bytes) -> Iterator[None]:
         raise UserError("is too large for this machine's memory") from error
     except Exception as error:  # what readers raise on broken files has no common class
         if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-            raise UserError("is a HEIC picture, which cannot be read; convert it to JPEG or PNG first") from error
+            raise UserError(HEIC_IS_NOT_READ) from error
         kind = "is damaged or cut short" if _known(content) else "cannot be read as an image"
         raise UserError(kind) from error
 

@@ -24,7 +24,13 @@ _BLOCK = 4_000_000  # bytes that are filtered and compressed at once
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "avif": ".avif"}
 """Formats that are written, and the endings their files get."""
 
-_FORMATS = {suffix: name for name, suffix in SUFFIXES.items()} | {".jpeg": "jpeg", ".jpe": "jpeg", ".tiff": "tiff"}
+_FORMATS = {suffix: name for name, suffix in SUFFIXES.items()} | {
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".tiff": "tiff",
+}
+_MAX_EXIF = {"jpeg": 65_533}  # bytes: the longest segment (ITU-T T.81, B.1.1.4) less its length
 _MAX_EDGE = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 
 
@@ -97,6 +103,14 @@ def _take_room(file: IO[bytes], size: int) -> None:
     for start in range(0, size, _BLOCK):
         file.write(zeros[: size - start])
     file.flush()
+
+
+def fitted_metadata(metadata: Metadata, output: Format) -> tuple[Metadata, list[str]]:
+    """What of the metadata the format can hold, and what is left out, in words that follow "without its"."""
+    if metadata.exif is not None and len(metadata.exif) > _MAX_EXIF.get(output.name, len(metadata.exif)):
+        too_long = f"EXIF, which is too long for {output.name.upper()} ({len(metadata.exif)} bytes)"
+        return metadata._replace(exif=None), [too_long]
+    return metadata, []
 
 
 def write_picture(path: Path, pixels: Pixels, output: Format, metadata: Metadata) -> None:

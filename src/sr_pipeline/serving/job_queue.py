@@ -29,6 +29,7 @@ MAX_WAITING = 8
 """Pictures in the queue; more are refused."""
 
 
+_LONGEST_STEM = 200  # bytes; the ending and what is added come to it
 KEEP_SECONDS = 1800.0
 """How long a result is kept after it was last asked for."""
 
@@ -118,7 +119,7 @@ class JobQueue:
         source.write_bytes(content)
         pixels = picture.colour if picture.colour.dtype == "uint8" else (picture.colour >> 8).astype("uint8")
         Image.fromarray(pixels).save(folder / "before.png")  # upright, and of a kind that every browser shows
-        stem = Path(name).stem[:80].strip() or "picture"
+        stem = _cut_name(Path(name).stem) or "picture"
         # Browsers show neither TIFF nor 16 bits; transparency needs more than JPEG.
         plain = picture.alpha is None and pixels is picture.colour
         suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
@@ -175,7 +176,7 @@ class JobQueue:
                     Options(match_histogram=job.match_histogram),
                     _reporter(job),
                 )
-                job.size, job.seconds = done
+                job.size, job.seconds = done.size, done.seconds
                 job.state = "done"
             except UserError as error:
                 job.error, job.state = sentence(error), "failed"
@@ -193,6 +194,12 @@ def _reporter(job: Job) -> Callable[[int, int], None]:
         job.done, job.total = done, total
 
     return report
+
+
+def _cut_name(stem: str) -> str:
+    """A name from a browser as one that every file system takes: file systems count bytes, not characters."""
+    printable = "".join(character for character in stem if character.isprintable())
+    return printable.encode("utf-8", "ignore")[:_LONGEST_STEM].decode("utf-8", "ignore").strip()
 
 
 def sentence(error: UserError) -> str:
