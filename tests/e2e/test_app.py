@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -144,7 +145,9 @@ def test_limits(app):
     assert (status, answer["detail"]) == (413, "The file is too large; at most 40 MB are taken.")
     buffer = io.BytesIO()
     Image.new("RGB", (20, 20)).save(buffer, "PNG")
-    status, answer = send(app, buffer.getvalue(), name="../../a.png", model="/etc/passwd")
+    status, answer = send(app, buffer.getvalue(), model="/etc/passwd")
+    assert (status, answer["detail"]) == (400, "The page does not offer that model; load it again.")
+    status, answer = send(app, buffer.getvalue(), name="../../a.png")
     assert status == 202
     with urllib.request.urlopen(f"{app[0]}/api/jobs/{answer['id']}") as told:
         assert json.loads(told.read())["name"] == "a_x4.png"
@@ -152,6 +155,33 @@ def test_limits(app):
     request = urllib.request.Request(f"{app[0]}/api/models", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request)
+
+
+def test_other_sites_are_refused_and_heads_are_answered(app):
+    def asked(path, method, origin=None):
+        headers = {"Origin": origin} if origin else {}
+        request = urllib.request.Request(app[0] + path, b"" if method == "POST" else None, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert asked("/api/jobs", "POST", "https://evil.example") == 403
+    assert asked("/api/jobs", "POST", "null") == 403
+    assert asked("/api/jobs", "POST", app[0]) == 400, "empty, but from here"
+    assert asked("/api/models", "HEAD") == asked("/", "HEAD") == 200
+
+
+def test_an_upload_that_is_broken_off(app):
+    """The page goes on, and the terminal shows no traceback."""
+    host, port = app[0].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            f"POST /api/jobs HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000\r\n\r\nhalf".encode()
+        )
+    assert send(app, b"", name="a.png")[0] == 400
+    assert "Traceback" not in (app[1] / "log").read_text()
 
 
 def test_a_full_queue_sends_away(app):

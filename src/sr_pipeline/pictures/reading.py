@@ -74,6 +74,16 @@ def read_picture(path: Path) -> Picture:
     return decode_picture(content)
 
 
+def size_of(content: bytes) -> tuple[int, int]:
+    """(width, height) as the header of a picture file states them, nothing being decoded.
+
+    Raises:
+        UserError: as ``read_picture``; the message goes on from the name of the file.
+    """
+    with _readers_errors(content), open_image(content) as picture:
+        return picture.size
+
+
 def decode_picture(content: bytes) -> Picture:
     """Decode the bytes of a picture file.
 

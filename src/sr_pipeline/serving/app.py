@@ -4,19 +4,22 @@ Everything it writes lies in one temporary folder that is gone when it ends; it 
 nothing from elsewhere.
 """
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.serving.job_queue import BusyError, Job, JobQueue, Models, sentence
+from sr_pipeline.serving.scratch import scratch_folder
 
 MAX_BYTES = 40_000_000
 """Largest upload."""
@@ -34,13 +37,16 @@ _HEADERS = {
 }
 
 
+_READING = ["GET", "HEAD"]
+
+
 def create_app(models: Models) -> FastAPI:
     """The page and what it talks to."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="sr-pipeline-app-") as folder:
-            app.state.job_queue = JobQueue(Path(folder), models)
+        with scratch_folder() as folder:
+            app.state.job_queue = JobQueue(folder, models)
             yield
             app.state.job_queue.close()
 
@@ -50,6 +56,8 @@ def create_app(models: Models) -> FastAPI:
 
     @app.middleware("http")
     async def add_headers(request: Request, call_next: Any) -> Response:
+        if _is_of_another_site(request):
+            return JSONResponse({"detail": "Requests from other sites are refused."}, 403)
         response: Response = await call_next(request)
         response.headers.update(_HEADERS)
         return response
@@ -64,28 +72,22 @@ def create_app(models: Models) -> FastAPI:
         except KeyError:
             raise HTTPException(404, "This result is gone; enlarge the picture again.") from None
 
-    @app.get("/api/models")
+    @app.api_route("/api/models", methods=_READING)
     def list_models() -> list[dict[str, str]]:
         return models.listed()
 
     @app.post("/api/jobs")
     async def start(request: Request, name: str = "picture.png", model: str = "", match: bool = False) -> JSONResponse:
-        content = b""
-        async for part in request.stream():
-            content += part
-            if len(content) > MAX_BYTES:
-                raise HTTPException(413, f"The file is too large; at most {MAX_BYTES // 1_000_000} MB are taken.")
+        content = await _received(request)
         if not content:
             raise HTTPException(400, "The file is empty.")
-        from starlette.concurrency import run_in_threadpool
-
         try:
             job = await run_in_threadpool(job_queue().take, name, content, model, match_histogram=match)
         except UserError as error:
             raise HTTPException(503 if isinstance(error, BusyError) else 400, sentence(error)) from None
         return JSONResponse(job.status(job_queue().position(job)), 202)
 
-    @app.get("/api/jobs/{identity}")
+    @app.api_route("/api/jobs/{identity}", methods=_READING)
     def state(identity: str) -> dict[str, Any]:
         job = job_of(identity)
         return job.status(job_queue().position(job))
@@ -94,11 +96,11 @@ def create_app(models: Models) -> FastAPI:
     def drop(identity: str) -> None:
         job_queue().forget(identity)
 
-    @app.get("/api/jobs/{identity}/before")
+    @app.api_route("/api/jobs/{identity}/before", methods=_READING)
     def before(identity: str) -> FileResponse:
         return FileResponse(job_of(identity).folder / "before.png")
 
-    @app.get("/api/jobs/{identity}/result")
+    @app.api_route("/api/jobs/{identity}/result", methods=_READING)
     def result(identity: str) -> FileResponse:
         job = job_of(identity)
         if job.state != "done":
@@ -107,3 +109,26 @@ def create_app(models: Models) -> FastAPI:
 
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
+
+
+def _is_of_another_site(request: Request) -> bool:
+    """Whether a page of another site wants something done here: browsers say from where (RFC 6454, section 7)."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+async def _received(request: Request) -> bytes:
+    """The body of an upload.
+
+    Raises:
+        HTTPException: if it is too large, or was broken off.
+    """
+    content = bytearray()
+    try:
+        async for part in request.stream():
+            content += part
+            if len(content) > MAX_BYTES:
+                raise HTTPException(413, f"The file is too large; at most {MAX_BYTES // 1_000_000} MB are taken.")
+    except ClientDisconnect:
+        raise HTTPException(400, "The upload was broken off.") from None
+    return bytes(content)

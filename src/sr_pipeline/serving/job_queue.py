@@ -5,21 +5,26 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from typing import Any, Protocol
 
-from PIL import Image
+import numpy as np
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Options, Upscale, enlarge_file
-from sr_pipeline.pictures.reading import decode_picture
-from sr_pipeline.pictures.writing import format_of
+from sr_pipeline.pictures.reading import Metadata, Picture, decode_picture, size_of
+from sr_pipeline.pictures.writing import format_of, write_png
 
 log = logging.getLogger(__name__)
 
+
+_ACTIVE = ("waiting", "running")
+
+NOT_OFFERED = "The page does not offer that model; load it again."
 
 MAX_PIXELS = 4_000_000
 """Largest picture: 64 megapixels when enlarged, about what browsers show."""
@@ -91,8 +96,10 @@ class JobQueue:
         self._folder = folder
         self._models = models
         self._jobs: dict[str, Job] = {}
+        self._arriving = 0
         self._queue: Queue[Job | None] = Queue()
         self._lock = threading.Lock()
+        self._decoding = threading.Lock()  # one picture at a time: each may need 16 times its file's size and more
         self._thread = threading.Thread(target=self._work, name="upscale", daemon=True)
         self._thread.start()
 
@@ -100,34 +107,45 @@ class JobQueue:
         """Put a picture into the queue.
 
         Raises:
-            UserError: if it cannot be enlarged, or the queue is full.
+            UserError: if it cannot be enlarged, the model is not offered, or the queue is full.
         """
         self._forget_old()
-        if sum(job.state in ("waiting", "running") for job in self._jobs.values()) >= MAX_WAITING:
-            raise BusyError("many pictures are waiting; try again in a minute")
-        picture = decode_picture(content)
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise UserError(
-                f"is too large ({width}x{height}); here, at most {MAX_PIXELS // 1_000_000} megapixels are enlarged: "
-                "use sr-pipeline upscale"
-            )
-        identity = uuid.uuid4().hex
-        folder = self._folder / identity
-        folder.mkdir()
-        source = folder / "source"
-        source.write_bytes(content)
-        pixels = picture.colour if picture.colour.dtype == "uint8" else (picture.colour >> 8).astype("uint8")
-        Image.fromarray(pixels).save(folder / "before.png")  # upright, and of a kind that every browser shows
-        stem = _cut_name(Path(name).stem) or "picture"
-        # Browsers show neither TIFF nor 16 bits; transparency needs more than JPEG.
-        plain = picture.alpha is None and pixels is picture.colour
-        suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
-        job = Job(identity, folder, source, folder / f"{stem}_x4{suffix}", model, match_histogram, picture.size)
-        with self._lock:
-            self._jobs[identity] = job
-        self._queue.put(job)
+        if model and model not in {known["name"] for known in self._models.listed()}:
+            raise UserError(NOT_OFFERED)
+        with self._place():
+            width, height = size_of(content)
+            if width * height > MAX_PIXELS:
+                raise UserError(
+                    f"is too large ({width}x{height}); here, at most {MAX_PIXELS // 1_000_000} megapixels are "
+                    "enlarged: use sr-pipeline upscale"
+                )
+            identity = uuid.uuid4().hex
+            folder = self._folder / identity
+            with self._decoding:
+                picture = decode_picture(content)
+                folder.mkdir()
+                _write_before(folder / "before.png", picture)
+            source = folder / "source"
+            source.write_bytes(content)
+            target = folder / _result_name(name, picture)
+            job = Job(identity, folder, source, target, model, match_histogram, picture.size)
+            with self._lock:
+                self._jobs[identity] = job
+            self._queue.put(job)
         return job
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place in the queue for a picture that is being checked; two of them never get the last one."""
+        with self._lock:
+            if self._arriving + sum(job.state in _ACTIVE for job in self._jobs.values()) >= MAX_WAITING:
+                raise BusyError("Many pictures are waiting; try again in a minute.")
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving -= 1
 
     def find(self, identity: str) -> Job:
         """The job of that number.
@@ -143,15 +161,17 @@ class JobQueue:
         """How many jobs are before it."""
         with self._lock:
             ahead = list(self._jobs.values())
-        return sum(other.state in ("waiting", "running") for other in ahead[: ahead.index(job)])
+        return sum(other.state in _ACTIVE for other in ahead[: ahead.index(job)])
 
     def forget(self, identity: str) -> None:
-        """Remove a job and its files."""
+        """Remove a job and its files; a running one stops at its next tile."""
         with self._lock:
             job = self._jobs.pop(identity, None)
-        if job is not None:
-            job.state = "dropped" if job.state == "waiting" else job.state
-            shutil.rmtree(job.folder, ignore_errors=True)
+            if job is None:
+                return
+            if job.state in _ACTIVE:
+                job.state = "dropped"
+        shutil.rmtree(job.folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let the worker end after its present job."""
@@ -160,40 +180,71 @@ class JobQueue:
     def _forget_old(self) -> None:
         now = time.monotonic()
         for job in list(self._jobs.values()):
-            if job.state not in ("waiting", "running") and now - job.last_asked > KEEP_SECONDS:
+            if job.state not in _ACTIVE and now - job.last_asked > KEEP_SECONDS:
                 self.forget(job.id)
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if job.state == "dropped":
-                continue
-            job.state = "running"
-            try:
-                done = enlarge_file(
-                    job.source,
-                    job.target,
-                    self._models.open(job.model),
-                    Options(match_histogram=job.match_histogram),
-                    _reporter(job),
-                )
-                job.size, job.seconds = done.size, done.seconds
-                job.state = "done"
-            except UserError as error:
-                job.error, job.state = sentence(error), "failed"
-            except Exception:  # the page must go on
+            with self._lock:
+                if job.state == "dropped":
+                    continue
+                job.state = "running"
+            error = self._enlarge(job)
+            with self._lock:
+                dropped = job.state == "dropped"
+                if not dropped:
+                    job.error, job.state = error, "failed" if error else "done"
+            if dropped:  # enlarging may have made the folder again
+                shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _enlarge(self, job: Job) -> str | None:
+        """Enlarge one picture; what the page says if that failed."""
+        options = Options(match_histogram=job.match_histogram)
+        try:
+            done = enlarge_file(job.source, job.target, self._models.open(job.model), options, _reporter(job))
+            job.size, job.seconds = done.size, done.seconds
+        except UserError as error:
+            return sentence(error)
+        except _DroppedError:
+            return "The picture was dropped."
+        except Exception:  # the page must go on
+            if job.state != "dropped":  # whose files are gone
                 log.exception("a picture could not be enlarged")
-                job.error, job.state = "Something went wrong here; the terminal says what.", "failed"
+            return "Something went wrong here; the terminal says what."
+        return None
 
 
 class BusyError(UserError):
     """The queue is full."""
 
 
+class _DroppedError(Exception):
+    """Nobody wants this picture any more."""
+
+
 def _reporter(job: Job) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
+        if job.state == "dropped":
+            raise _DroppedError
         job.done, job.total = done, total
 
     return report
+
+
+def _write_before(file: Path, picture: Picture) -> None:
+    """The picture, upright and of a kind that every browser shows, with its transparency and its colours' meaning."""
+    channels = [picture.colour[..., np.newaxis] if picture.colour.ndim == 2 else picture.colour]
+    channels += [] if picture.alpha is None else [picture.alpha[..., np.newaxis]]
+    pixels = np.concatenate(channels, axis=-1)
+    with file.open("wb") as stream:
+        write_png(stream, pixels, Metadata(icc_profile=picture.metadata.icc_profile))
+
+
+def _result_name(name: str, picture: Picture) -> str:
+    """The name of a result: browsers show neither TIFF nor 16 bits, and JPEG has no transparency."""
+    plain = picture.alpha is None and picture.colour.dtype == np.uint8
+    suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
+    return f"{_cut_name(Path(name).stem) or 'picture'}_x4{suffix}"
 
 
 def _cut_name(stem: str) -> str:

@@ -8,6 +8,8 @@ let chosen = null;  // the picture, to enlarge it again with other settings
 let job = null;  // number of the one that is shown or worked on; a symbol of its own as long as it has none
 let place = { scale: 1, x: 0, y: 0, fit: 1 };  // of the enlarged picture in the view, in its pixels
 
+const GONE = "The program behind this page does not answer; is it still running?";
+
 function say(text, isError = false) {
   message.textContent = text;
   message.classList.toggle("error", isError);
@@ -22,7 +24,7 @@ async function answer(response) {
 
 async function ask(address, options) {
   let response;
-  try { response = await fetch(address, options); } catch { throw new Error("The program behind this page does not answer; is it still running?"); }
+  try { response = await fetch(address, options); } catch { throw new Error(GONE); }
   return answer(response);
 }
 
@@ -71,14 +73,14 @@ async function show(reported) {
   const address = `api/jobs/${reported.id}`;
   before.src = `${address}/before`;
   after.src = `${address}/result`;
-  await Promise.all([before.decode(), after.decode()]);
+  try { await Promise.all([before.decode(), after.decode()]); } catch { throw new Error(GONE); }
   if (job !== reported.id) return;
   const [width, height] = reported.size;
   for (const image of [before, after]) { image.style.width = `${width}px`; image.style.height = `${height}px`; }
   $("download").href = `${address}/result`;
   $("download").download = reported.name;
   $("facts").textContent = `${reported.before.join(" × ")} → ${width} × ${height} pixels in ${reported.seconds.toFixed(1)} s, ` +
-    `${(reported.bytes / 1e6).toFixed(1)} MB`;
+    (reported.bytes < 1e6 ? `${Math.ceil(reported.bytes / 1e3)} kB` : `${(reported.bytes / 1e6).toFixed(1)} MB`);
   say("Done.");
   result.hidden = false;
   fit();

@@ -1,0 +1,47 @@
+"""The temporary folder of the page: gone when it ends, and if it was killed, at the next start."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_PREFIX = "sr-pipeline-app-"
+_LOCK = "lock"  # held as long as the process lives, however it ends
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder; first, those that dead processes left are removed."""
+    _remove_abandoned()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, (Path(name) / f"{_LOCK}.new").open("w") as lock:
+        _lock(lock)
+        (Path(name) / f"{_LOCK}.new").rename(Path(name) / _LOCK)  # so that it is never there unlocked
+        yield Path(name)
+
+
+def _remove_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if folder.is_symlink():
+            continue
+        try:
+            with (folder / _LOCK).open("r+") as lock:
+                abandoned = _lock(lock)
+        except OSError:  # it has no lock yet, or belongs to somebody else
+            continue
+        if abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file for this process; False if another holds it, or this system has no such locks (Windows)."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
