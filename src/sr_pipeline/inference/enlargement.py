@@ -91,7 +91,7 @@ def enlarge_file(source: Path, target: Path, upscale: Upscale, options: Options,
                 write_picture(partial, pixels, output, metadata)
     except OSError as error:
         raise UserError(f"cannot be written to {target} ({error.strerror or error})") from error
-    return Enlarged((width, height), time.perf_counter() - started, left_out)
+    return Enlarged((width, height), time.perf_counter() - started, [*picture.left_out, *left_out])
 
 
 def result_shape(picture: Picture) -> tuple[int, int, int]:

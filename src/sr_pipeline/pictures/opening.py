@@ -63,8 +63,13 @@ def _formats() -> tuple[str, ...]:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """EXIF's orientation, from 1 to 8; 1, upright, where it says none."""
-    stated: Any = picture.getexif().get(ExifTags.Base.Orientation)
+    """EXIF's orientation, from 1 to 8; 1, upright, where it says none or cannot be read."""
+    if picture.format == "PNG":  # whose EXIF may come after the pixels: what is wrong with those must not pass for EXIF
+        picture.load()
+    try:
+        stated: Any = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow's parser fails in many ways on what cameras and programs write
+        return 1
     return int(stated) if stated in range(1, 9) else 1
 
 

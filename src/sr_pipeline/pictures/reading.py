@@ -4,14 +4,11 @@ Gray stays gray, transparency stays, 16 bits stay 16 bits; ICC profile and EXIF 
 says.
 """
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sr_pipeline.errors import UserError
@@ -19,11 +16,19 @@ from sr_pipeline.pictures.opening import (
     HEIC_IS_NOT_READ,
     SRGB_MODES,
     Pixels,
-    as_alpha,
     open_image,
     orientation_of,
     pixels_of,
     turned,
+)
+from sr_pipeline.pictures.png_chunks import SIGNATURE, readable_png
+from sr_pipeline.pictures.sixteen_bits import (
+    DeepPixels,
+    has_deep_png,
+    is_reduced_copy,
+    read_deep_png,
+    read_deep_ppm,
+    read_deep_tiff,
 )
 
 MAX_PIXELS = 25_000_000
@@ -47,11 +52,13 @@ class Picture(NamedTuple):
         colour: (h, w) gray or (h, w, 3) RGB.
         alpha: (h, w) of the same type, None where all is opaque.
         metadata: to be written again.
+        left_out: what of the file could not be read, in words that follow "without its".
     """
 
     colour: Pixels
     alpha: Pixels | None
     metadata: Metadata
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,24 +97,47 @@ def decode_picture(content: bytes) -> Picture:
     Raises:
         UserError: as ``read_picture``; the message goes on from the name of the file.
     """
-    with _readers_errors(content), open_image(content) as picture:
-        kind, frames = str(picture.format), getattr(picture, "n_frames", 1)
-        if frames > 1 and kind in _ANIMATIONS:
-            raise UserError(f"is animated or has several pages ({frames}); only still pictures can be enlarged")
-        if picture.width * picture.height > MAX_PIXELS:
-            raise UserError(
-                f"is too large ({picture.width}x{picture.height}); at most {MAX_PIXELS // 1_000_000} megapixels can be "
-                "enlarged"
-            )
-        orientation = orientation_of(picture)
-        metadata = _metadata(picture)
-        if _has_16_bits_of_colour(picture, content):
-            colour, alpha = _split(_read_16_bits(content, kind))
-        else:
-            picture.load()
-            colour, alpha = pixels_of(picture)
-        colour, alpha = turned(colour, orientation), None if alpha is None else turned(alpha, orientation)
-        return Picture(colour, alpha, metadata)
+    with _readers_errors(content):
+        left_out: list[str] = []
+        profile = None
+        if content.startswith(SIGNATURE):
+            content, profile, left_out = readable_png(content)
+        deep = read_deep_tiff(content) or read_deep_ppm(content)
+        metadata = Metadata()
+        if deep is None or _opens(content):
+            with open_image(content) as picture:
+                _check_kind(picture, content)
+                orientation = orientation_of(picture)
+                metadata, lost = _metadata(picture)
+                left_out += lost
+                deep = deep or _pixels(picture, content, orientation)
+        metadata = metadata._replace(icc_profile=profile) if profile else metadata
+        _check_size(deep.colour.shape[1], deep.colour.shape[0])
+        colour, alpha = (None if each is None else turned(each, deep.orientation) for each in deep[:2])
+        assert colour is not None
+        return Picture(colour, alpha, metadata, tuple(left_out))
+
+
+def _check_kind(picture: Image.Image, content: bytes) -> None:
+    kind, frames = str(picture.format), getattr(picture, "n_frames", 1)
+    if kind == "TIFF" and all(is_reduced_copy(content, page) for page in range(1, frames)):
+        frames = 1
+    if frames > 1 and kind in _ANIMATIONS:
+        raise UserError(f"is animated or has several pages ({frames}); only still pictures can be enlarged")
+    _check_size(picture.width, picture.height)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        most = MAX_PIXELS // 1_000_000
+        raise UserError(f"is too large ({width}x{height}); at most {most} megapixels can be enlarged")
+
+
+def _pixels(picture: Image.Image, content: bytes, orientation: int) -> DeepPixels:
+    if has_deep_png(picture, content):
+        return read_deep_png(content)._replace(orientation=orientation)
+    picture.load()
+    return DeepPixels(*pixels_of(picture), orientation)
 
 
 @contextmanager
@@ -123,11 +153,11 @@ def _readers_errors(content: bytes) -> Iterator[None]:
     except Exception as error:  # what readers raise on broken files has no common class
         if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
             raise UserError(HEIC_IS_NOT_READ) from error
-        kind = "is damaged or cut short" if _known(content) else "cannot be read as an image"
+        kind = "is damaged or cut short" if _opens(content) else "cannot be read as an image"
         raise UserError(kind) from error
 
 
-def _known(content: bytes) -> bool:
+def _opens(content: bytes) -> bool:
     """Is it at least the beginning of a picture?"""
     try:
         with open_image(content):
@@ -136,7 +166,18 @@ def _known(content: bytes) -> bool:
         return False
 
 
-def _metadata(picture: Image.Image) -> Metadata:
+def _metadata(picture: Image.Image) -> tuple[Metadata, list[str]]:
+    """What a file says of its pixels, and what of it cannot be read, in words that follow "without its"."""
+    dpi = picture.info.get("dpi")
+    valid = dpi if dpi is not None and all(0 < float(value) < 1e5 for value in dpi) else None
+    profile = picture.info.get("icc_profile") if picture.mode not in SRGB_MODES else None
+    try:
+        return Metadata(profile or None, _exif(picture), valid), []
+    except Exception:  # Pillow's parser fails in many ways on what cameras and programs write
+        return Metadata(profile or None, None, valid), ["EXIF, which is damaged"]
+
+
+def _exif(picture: Image.Image) -> bytes | None:
     exif = picture.getexif()
     details = exif.get_ifd(ExifTags.IFD.Exif)
     # They will be the size of the enlarged picture, as far as they stand there.
@@ -146,10 +187,7 @@ def _metadata(picture: Image.Image) -> Metadata:
     for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength, ExifTags.Base.StripOffsets):
         exif.pop(tag, None)
     kept = exif if picture.format != "TIFF" else _descriptive(exif)
-    dpi = picture.info.get("dpi")
-    valid = dpi if dpi is not None and all(0 < float(value) < 1e5 for value in dpi) else None
-    profile = picture.info.get("icc_profile") if picture.mode not in SRGB_MODES else None
-    return Metadata(profile or None, kept.tobytes() if len(kept) or details else None, valid)
+    return kept.tobytes() if len(kept) or details else None
 
 
 def _descriptive(exif: Image.Exif) -> Image.Exif:
@@ -163,36 +201,3 @@ def _descriptive(exif: Image.Exif) -> Image.Exif:
         if content := exif.get_ifd(ifd):
             kept.get_ifd(ifd).update(content)
     return kept
-
-
-def _has_16_bits_of_colour(picture: Image.Image, content: bytes) -> bool:
-    """Pillow cuts such pictures to 8 bits, unless they are gray without transparency."""
-    if picture.mode not in ("RGB", "RGBA", "RGBX", "LA"):
-        return False
-    if picture.format == "PNG":
-        return content[24] == 16  # IHDR: after signature, length, name, width and height
-    return picture.format == "TIFF" and 16 in getattr(picture, "tag_v2", {}).get(258, ())  # BitsPerSample
-
-
-def _read_16_bits(content: bytes, kind: str) -> NDArray[np.uint16]:
-    """(h, w, channels) of a PNG or TIFF file."""
-    if kind == "PNG":
-        import png
-
-        width, height, rows, facts = png.Reader(bytes=content).asDirect()
-        pixels = np.vstack([np.asarray(row, np.uint16) for row in rows])
-        return pixels.reshape(height, width, facts["planes"])
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages[0]
-        samples = page.asarray()
-        if samples.dtype != np.uint16 or samples.ndim != 3:
-            raise UserError("is a TIFF of a kind that cannot be read; save it as 8- or 16-bit RGB")
-        return np.moveaxis(samples, 0, -1) if samples.shape[0] <= 4 < samples.shape[2] else samples
-
-
-def _split(pixels: NDArray[np.uint16]) -> tuple[Pixels, Pixels | None]:
-    channels = pixels.shape[2]
-    colour = pixels[..., 0] if channels <= 2 else pixels[..., :3]
-    return np.ascontiguousarray(colour), as_alpha(pixels[..., -1]) if channels in (2, 4) else None
