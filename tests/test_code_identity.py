@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.part import LIMIT, inner
-from sr_pipeline import other
+from sr_pipeline.folder import alone
+from sr_pipeline import other, __version__
 
 if TYPE_CHECKING:
     from sr_pipeline.words import Text
@@ -30,6 +31,9 @@ OTHERS = {
     "part/__init__": "LIMIT = 3\n",
     "part/inner": "VALUE = 4\n",
     "part/outer": "VALUE = 5\n",
+    "folder/__init__": "VALUE = 6\n",
+    "folder/alone": "VALUE = 7\n",
+    "__init__": "__version__ = '1'\n",
 }
 
 
@@ -50,10 +54,12 @@ def package(tmp_path, monkeypatch):
 
 
 def test_the_closure_of_imports(package):
-    """Late ones too; not those for annotations, nor of modules that only report errors."""
+    """Late ones too; not those for annotations, nor modules that only report errors, nor the version; of a package
+    whose module is imported, that module alone.
+    """
     package()
     names = [name.removeprefix("sr_pipeline.") for name in imported_modules("sr_pipeline.entry")]
-    assert names == ["entry", "late", "other", "part", "part.inner"]
+    assert names == ["entry", "folder.alone", "late", "other", "part", "part.inner"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def test_what_computes_something_else_counts(package, change):
     assert package(**change) != package()
 
 
-@pytest.mark.parametrize("name", ["errors", "unused", "words", "part/outer"])
+@pytest.mark.parametrize("name", ["errors", "unused", "words", "part/outer", "folder/__init__", "__init__"])
 def test_modules_without_part_in_the_result_do_not_count(package, name):
     assert package(**{name: "VALUE = 6\n"}) == package()
 
