@@ -53,6 +53,7 @@ def test_the_registry_is_asked_again_later(silent_registry, monkeypatch):
     assert "champion" in names(models)
     names(models)
     assert len(asked) == 1
+    models._lookup.join()
     models._next_lookup = 0
     names(models)
     models._lookup.join()
