@@ -38,3 +38,12 @@ def test_fading_goes_from_the_half_to_the_whole(growth, rng):
 def test_halving_undoes_enlarging(rng):
     images = rng.uniform(-1, 1, (1, 6, 8, 3)).astype(np.float32)
     assert np.allclose(halve(enlarge_twice(images)), images, atol=1e-6)
+
+
+def test_only_pictures_are_float32_in_mixed_precision():
+    """Losses need that; features in between stay in the type that computes fast."""
+    generator = build_generator(NETWORKS[0], dtype="mixed_bfloat16", for_training=True)
+    discriminator = build_discriminator(NETWORKS[1], 48, dtype="mixed_bfloat16")
+    growth = Growth(generator, discriminator, NETWORKS, dtype="mixed_bfloat16", seed=2)
+    assert growth.to_rgb.output.dtype == "float32"
+    assert growth.from_rgb.output.dtype == "bfloat16"

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sr_pipeline.networks.training_layers import DoublingConv2D, EqualPhases, FusedBatchNormalization, PackedConv2D
+from sr_pipeline.networks.training_layers import (
+    DoublingConv2D,
+    EqualPhases,
+    FusedBatchNormalization,
+    PackedConv2D,
+    deterministic_split,
+)
 from tests.conftest import NEEDS_BFLOAT16
 
 
@@ -88,3 +94,14 @@ def test_equal_phases_are_the_nearest_weights_of_equal_gains(rng):
     assert np.allclose(change, change[:1], atol=1e-6), "a step along the gradient of the gains, and no other"
     assert np.allclose(constraint(tf.constant(equal)), equal, atol=1e-6)
     assert np.allclose(constraint(tf.constant(biases)), np.tile(biases.reshape(16, 3).mean(0), 16), atol=1e-6)
+
+
+def test_the_gradients_of_both_users_are_added():
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        first, second = deterministic_split(x)
+        loss = tf.reduce_sum(3 * first) + tf.reduce_sum(second**2)
+    assert np.array_equal(first, x)
+    assert np.array_equal(second, x)
+    assert np.array_equal(tape.gradient(loss, x), [5, 7])

@@ -222,3 +222,10 @@ def test_no_broken_file_stops_the_run_or_is_lost(folder, photograph, parameters)
     assert set(by_kind.get_group("huge_size")["reason"]) == {"decompression bomb"}
     assert (by_kind.get_group("cut")["status"] == "ok").mean() < 0.1
     draw_contact_sheet(manifest)
+
+
+def test_nothing_is_made_up_of_a_photograph_that_is_missing(photographs, parameters):
+    gone = photographs[6]._replace(width=None, height=None)
+    manifest, _ = inspect_photographs([photographs[0], photographs[8], gone], parameters)
+    row = manifest.set_index("id").loc[gone.id]
+    assert row[["width", "height", "mode", "sha256"]].tolist() == [0, 0, "", ""]
