@@ -1,6 +1,7 @@
 """The temporary folder of the page: gone when it ends, and if it was killed, at the next start."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,10 +37,10 @@ def _remove_abandoned() -> None:
 
 def _lock(file: IO[str]) -> bool:
     """Lock a file for this process; False if another holds it, or this system has no such locks (Windows)."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
+    if sys.platform == "win32":
         return False
+    import fcntl
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
