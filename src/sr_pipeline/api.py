@@ -18,7 +18,7 @@ from sr_pipeline.inference.models import DEFAULT, open_model
 from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.packaged import generator_file
-from sr_pipeline.pictures.opening import Pixels, as_alpha, pixels_of
+from sr_pipeline.pictures.opening import SRGB_MODES, Pixels, as_alpha, pixels_of
 from sr_pipeline.pictures.reading import Metadata, Picture
 from sr_pipeline.pictures.writing import SUFFIXES, format_of
 from sr_pipeline.tracking.model_names import resolve_model
@@ -232,7 +232,7 @@ def _upscale_image(picture: Image.Image, model: str | Path | Upscaler, *, match_
     result = Image.fromarray(enlarged[..., 0] if enlarged.shape[2] == 1 else enlarged)
     if picture.mode in ("I", "YCbCr"):
         result = result.convert(picture.mode)
-    converted = picture.mode in ("CMYK", "LAB")  # to sRGB, which their own profile does not describe
+    converted = picture.mode in SRGB_MODES
     kept = [key for key in _KEPT_INFO if not (converted and key == "icc_profile")]
     result.info.update({key: picture.info[key] for key in kept if key in picture.info})
     return result

@@ -10,8 +10,9 @@ import pytest
 import tifffile
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.pictures import sixteen_bits
 from sr_pipeline.pictures.opening import turned
-from sr_pipeline.pictures.reading import decode_picture
+from sr_pipeline.pictures.reading import decode_picture, size_of
 
 SAMPLES = np.random.default_rng(0).integers(0, 65536, (6, 9, 4)).astype(np.uint16)
 RGB, GRAY, ALPHA = SAMPLES[..., :3], SAMPLES[..., 0], SAMPLES[..., 3]
@@ -104,6 +105,17 @@ def test_floats_and_raw_files_are_named():
     raw = tiff(RGB.astype(np.uint8), photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)])
     with pytest.raises(UserError, match="is a camera's raw file"):
         decode_picture(raw)
+
+
+@pytest.mark.parametrize("reader", ["_read_tiff", "_read_ppm"])
+def test_what_is_too_large_is_refused_by_its_header(monkeypatch, reader):
+    monkeypatch.setattr("sr_pipeline.pictures.reading.MAX_PIXELS", 53)
+    monkeypatch.setattr(sixteen_bits, reader, lambda *_: pytest.fail("decoded"))
+    ppm = b"P6 9 6 65535\n" + RGB.astype(">u2").tobytes()
+    content = ppm if reader == "_read_ppm" else tiff(SAMPLES[..., [0, 3]], photometric="minisblack", extrasamples=[2])
+    assert size_of(content) == (9, 6)
+    with pytest.raises(UserError, match=r"is too large \(9x6\)"):
+        decode_picture(content)
 
 
 @pytest.mark.parametrize("name", ["tif_miniswhite16", "scan16_6", "tif_spare16", "tif_la16", "tif_thumb"])

@@ -28,12 +28,9 @@ from sr_pipeline.storage import UPath, atomic_write, is_local, local_path, read_
 
 INDEX = "index.json"
 
-
 RECORD = "HR crop, then LR crop: 8-bit RGB, row by row"
 
-
 _FINISHED = ".finished.json"
-
 
 # One record a chunk, for random access; not compressed: crops of photographs shrink little, and
 # reading them back would cost more than the disk saved.

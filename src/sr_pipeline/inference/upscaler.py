@@ -14,7 +14,6 @@ from sr_pipeline.networks.parameters import SCALE
 
 _SMALLEST = 5  # pixels: reflection padding mirrors 4
 
-
 _TILES = {2: 1024, 4: 720}  # pixels, by bytes a value: 0.6 GB
 
 

@@ -25,10 +25,9 @@ from sr_pipeline.pictures.png_chunks import SIGNATURE, readable_png
 from sr_pipeline.pictures.sixteen_bits import (
     DeepPixels,
     has_deep_png,
-    is_reduced_copy,
+    only_reduced_copies,
+    open_deep,
     read_deep_png,
-    read_deep_ppm,
-    read_deep_tiff,
 )
 
 MAX_PIXELS = 25_000_000
@@ -87,8 +86,12 @@ def size_of(content: bytes) -> tuple[int, int]:
     Raises:
         UserError: as ``read_picture``; the message goes on from the name of the file.
     """
-    with _readers_errors(content), open_image(content) as picture:
-        return picture.size
+    with _readers_errors(content):
+        deep = open_deep(content)
+        if deep:
+            return deep.size
+        with open_image(content) as picture:
+            return picture.size
 
 
 def decode_picture(content: bytes) -> Picture:
@@ -102,25 +105,27 @@ def decode_picture(content: bytes) -> Picture:
         profile = None
         if content.startswith(SIGNATURE):
             content, profile, left_out = readable_png(content)
-        deep = read_deep_tiff(content) or read_deep_ppm(content)
-        metadata = Metadata()
-        if deep is None or _opens(content):
+        deep = open_deep(content)
+        if deep:
+            _check_size(*deep.size)
+        if deep is None or _opens(content):  # Pillow does not open all that have 16 bits
             with open_image(content) as picture:
                 _check_kind(picture, content)
                 orientation = orientation_of(picture)
                 metadata, lost = _metadata(picture)
                 left_out += lost
-                deep = deep or _pixels(picture, content, orientation)
+                pixels = deep.read() if deep else _pixels(picture, content, orientation)
+        else:
+            metadata, pixels = Metadata(), deep.read()
         metadata = metadata._replace(icc_profile=profile) if profile else metadata
-        _check_size(deep.colour.shape[1], deep.colour.shape[0])
-        colour, alpha = (None if each is None else turned(each, deep.orientation) for each in deep[:2])
-        assert colour is not None
-        return Picture(colour, alpha, metadata, tuple(left_out))
+        colour, alpha, orientation = pixels
+        alpha = None if alpha is None else turned(alpha, orientation)
+        return Picture(turned(colour, orientation), alpha, metadata, tuple(left_out))
 
 
 def _check_kind(picture: Image.Image, content: bytes) -> None:
     kind, frames = str(picture.format), getattr(picture, "n_frames", 1)
-    if kind == "TIFF" and all(is_reduced_copy(content, page) for page in range(1, frames)):
+    if kind == "TIFF" and frames > 1 and only_reduced_copies(content):
         frames = 1
     if frames > 1 and kind in _ANIMATIONS:
         raise UserError(f"is animated or has several pages ({frames}); only still pictures can be enlarged")

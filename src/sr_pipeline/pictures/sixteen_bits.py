@@ -1,7 +1,9 @@
 """Pictures with 16 bits per channel, which Pillow reduces to 8, misreads, or does not open."""
 
 import io
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,56 +24,80 @@ class DeepPixels(NamedTuple):
     orientation: int = 1
 
 
-def read_deep_tiff(content: bytes) -> DeepPixels | None:
-    """Pixels of a TIFF file of gray or RGB with 16 bits; None of any other file.
+class DeepFile(NamedTuple):
+    """A file with 16 bits per channel, of which only the header has been read.
+
+    Attributes:
+        size: (width, height), as stored.
+        read: decodes it.
+    """
+
+    size: tuple[int, int]
+    read: Callable[[], DeepPixels]
+
+
+def open_deep(content: bytes) -> DeepFile | None:
+    """A TIFF file of gray or RGB with 16 bits, or a raw PPM file with more than 8; None of any other file.
+
+    Raises:
+        UserError: if a TIFF file holds floating-point values, or a camera's raw data; the message goes on from the
+            name of the file.
+    """
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _open_tiff(content)
+    return _open_ppm(content) if content[:2] == b"P6" else None
+
+
+def _open_tiff(content: bytes) -> DeepFile | None:
+    import tifffile
+
+    try:
+        page = tifffile.TiffFile(io.BytesIO(content)).pages.first
+    except tifffile.TiffFileError:
+        return None  # Pillow may read it
+    if _RAW in page.tags:
+        raise UserError("is a camera's raw file, of which only a preview can be read; develop it as JPEG or TIFF first")
+    if page.dtype is not None and page.dtype.kind == "f":
+        raise UserError("has floating-point values; save it with 8 or 16 bits a channel")
+    kinds = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+    if page.dtype != np.uint16 or page.bitspersample != 16 or page.photometric not in kinds:
+        return None
+    return DeepFile((page.imagewidth, page.imagelength), partial(_read_tiff, page))
+
+
+def _read_tiff(page: Any) -> DeepPixels:
+    """Pixels of a page of a TIFF file.
 
     White may be 0 (photometric interpretation 0); further channels are transparency only if the file says so, and
     colours that are multiplied with it are divided (TIFF 6.0, sections 4 and 18).
-
-    Raises:
-        UserError: if it holds several pages, floating-point values, or a camera's raw data; the message goes on from
-            the name of the file.
     """
     import tifffile
 
-    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return None
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages.first
-        if _RAW in page.tags:
-            raise UserError(
-                "is a camera's raw file, of which only a preview can be read; develop it as JPEG or TIFF first"
-            )
-        if page.dtype is not None and page.dtype.kind == "f":
-            raise UserError("has floating-point values; save it with 8 or 16 bits a channel")
-        kinds = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
-        if page.dtype != np.uint16 or page.bitspersample != 16 or page.photometric not in kinds:
-            return None
-        samples = page.asarray()
-        samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
-            samples = np.moveaxis(samples, 0, -1)
-        channels = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
-        colour = samples[..., 0] if channels == 1 else samples[..., :3]
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            colour = _WHITEST - colour
-        alpha = None
-        for extra, kind in enumerate(page.extrasamples):
-            if kind in (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA):
-                alpha = samples[..., channels + extra]
-                colour = _divided(colour, alpha) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA else colour
-                break
-        orientation = page.tags.valueof(274)
-        upright = orientation if orientation in range(1, 9) else 1
-        return DeepPixels(np.ascontiguousarray(colour), None if alpha is None else as_alpha(alpha), upright)
+    samples = page.asarray()
+    samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
+        samples = np.moveaxis(samples, 0, -1)
+    channels = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
+    colour = samples[..., 0] if channels == 1 else samples[..., :3]
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        colour = _WHITEST - colour
+    alpha = None
+    for extra, kind in enumerate(page.extrasamples):
+        if kind in (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA):
+            alpha = samples[..., channels + extra]
+            colour = _divided(colour, alpha) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA else colour
+            break
+    orientation = page.tags.valueof(274)
+    upright = orientation if orientation in range(1, 9) else 1
+    return DeepPixels(np.ascontiguousarray(colour), None if alpha is None else as_alpha(alpha), upright)
 
 
-def is_reduced_copy(content: bytes, page: int) -> bool:
-    """Whether that page of a TIFF file is a smaller version of another (TIFF 6.0, NewSubfileType, bit 0)."""
+def only_reduced_copies(content: bytes) -> bool:
+    """Whether all pages of a TIFF file but the first are smaller versions (TIFF 6.0, NewSubfileType, bit 0)."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        return bool(file.pages[page].aspage().subfiletype & 1)
+        return all(page.aspage().subfiletype & 1 for page in file.pages[1:])
 
 
 def read_deep_png(content: bytes) -> DeepPixels:
@@ -85,10 +111,7 @@ def read_deep_png(content: bytes) -> DeepPixels:
     return DeepPixels(np.ascontiguousarray(colour), alpha)
 
 
-def read_deep_ppm(content: bytes) -> DeepPixels | None:
-    """Pixels of a raw PPM file (``P6``) with more than 8 bits, scaled to 16; None of any other file."""
-    if content[:2] != b"P6":
-        return None
+def _open_ppm(content: bytes) -> DeepFile | None:
     numbers: list[int] = []
     position = 2
     while len(numbers) < 3:
@@ -105,9 +128,14 @@ def read_deep_ppm(content: bytes) -> DeepPixels | None:
     width, height, highest = numbers
     if highest <= 255:
         return None
-    values: NDArray[np.uint16] = np.frombuffer(content, ">u2", 3 * width * height, position + 1)
+    return DeepFile((width, height), partial(_read_ppm, content, position + 1, (height, width, 3), highest))
+
+
+def _read_ppm(content: bytes, start: int, shape: tuple[int, int, int], highest: int) -> DeepPixels:
+    """Pixels of a raw PPM file, scaled to 16 bits."""
+    values: NDArray[np.uint16] = np.frombuffer(content, ">u2", int(np.prod(shape)), start)
     scaled = np.rint(values.astype(np.float64) * (_WHITEST / highest)).astype(np.uint16)
-    return DeepPixels(scaled.reshape(height, width, 3), None)
+    return DeepPixels(scaled.reshape(shape), None)
 
 
 def has_deep_png(picture: Image.Image, content: bytes) -> bool:

@@ -24,9 +24,7 @@ from sr_pipeline.serving.scratch import scratch_folder
 MAX_BYTES = 40_000_000
 """Largest upload."""
 
-
 _PAGE = Path(__file__).parent / "page"
-
 
 _HEADERS = {
     # Nothing from elsewhere, and in no other page's frame.

@@ -29,10 +29,8 @@ NOT_OFFERED = "The page does not offer that model; load it again."
 MAX_PIXELS = 4_000_000
 """Largest picture: 64 megapixels when enlarged, about what browsers show."""
 
-
 MAX_WAITING = 8
 """Pictures in the queue; more are refused."""
-
 
 _LONGEST_STEM = 200  # bytes; the ending and what is added come to it
 KEEP_SECONDS = 1800.0
@@ -205,11 +203,10 @@ class JobQueue:
             job.size, job.seconds = done.size, done.seconds
         except UserError as error:
             return sentence(error)
-        except _DroppedError:
-            return "The picture was dropped."
         except Exception:  # the page must go on
-            if job.state != "dropped":  # whose files are gone
-                log.exception("a picture could not be enlarged")
+            if job.state == "dropped":  # so it was stopped, or its files are gone
+                return None
+            log.exception("a picture could not be enlarged")
             return "Something went wrong here; the terminal says what."
         return None
 

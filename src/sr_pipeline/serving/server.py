@@ -24,9 +24,9 @@ def serve(model: str, port: int, *, open_browser: bool) -> None:
         from sr_pipeline.serving.app import create_app
     except ModuleNotFoundError as error:
         raise missing_package(error) from error
-    shelf = ModelCache(model)
-    shelf.listed()
-    shelf.open(model)  # a mistake shows now, and the first picture does not wait for it
+    models = ModelCache(model)
+    models.listed()
+    models.open(model)  # a mistake shows now, and the first picture does not wait for it
     listener = socket.socket()
     if os.name == "posix":  # on Windows it would let two programs share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,5 +38,5 @@ def serve(model: str, port: int, *, open_browser: bool) -> None:
     click.echo(f"The page is at {address} (Ctrl-C ends it)")
     if open_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    server = uvicorn.Server(uvicorn.Config(create_app(shelf), log_level="warning", timeout_graceful_shutdown=3))
+    server = uvicorn.Server(uvicorn.Config(create_app(models), log_level="warning", timeout_graceful_shutdown=3))
     server.run(sockets=[listener])

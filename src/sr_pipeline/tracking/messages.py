@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 UNSENT = Path("data/.scratch/unsent")
 """Relative to the project folder: messages not sent yet."""
 
-
 _DIGEST_LENGTH = 36  # of a data set
-
 
 _FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that another attempt does not fix
 

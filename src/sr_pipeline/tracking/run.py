@@ -21,18 +21,14 @@ log = logging.getLogger(__name__)
 TRAINING_ID = "training_id"
 DVC_REPRO = "dvc_repro"
 
-
 DVC_EXPERIMENT = "dvc_experiment"
 """Tag: the name of the run in ``dvc exp show``."""
-
 
 PROCESS = "process"
 """Tag: the process that writes a run, by which a later start sees that it was killed."""
 
-
 # Relative to the project folder: the id of the run whose training has begun and not ended.
 _UNFINISHED = Path("data/.scratch/unfinished_run")
-
 
 _MAX_LENGTH = 5000  # of a tag or parameter; MLflow refuses longer ones
 
