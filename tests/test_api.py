@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import sr_pipeline
 from sr_pipeline import api
@@ -152,10 +153,18 @@ def test_pillow_pictures_keep_what_describes_them(model, rgb):
 def test_a_picture_is_the_same_as_array_image_and_file(model, rgb, tmp_path):
     Image.fromarray(rgb).save(tmp_path / "small.png")
     done = sr_pipeline.upscale_file(tmp_path / "small.png", str(tmp_path / "new" / "large.png"), model)
-    assert done == (tmp_path / "new" / "large.png", 160, 120, done.seconds)
+    assert done == (tmp_path / "new" / "large.png", 160, 120, done.seconds, ())
     large = sr_pipeline.upscale(rgb, model)
     assert np.array_equal(np.asarray(Image.open(done.path)), large)
     assert np.array_equal(np.asarray(sr_pipeline.upscale(Image.fromarray(rgb), model)), large)
+
+
+def test_what_is_left_out_of_a_file_is_reported(model, rgb, tmp_path):
+    texts = PngInfo()
+    texts.add_text("parameters", "a red house")
+    Image.fromarray(rgb).save(tmp_path / "small.png", pnginfo=texts)
+    done = sr_pipeline.upscale_file(tmp_path / "small.png", tmp_path / "large.jpg", model)
+    assert done.left_out == ("texts, which JPEG cannot hold",)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

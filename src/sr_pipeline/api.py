@@ -18,8 +18,9 @@ from sr_pipeline.inference.models import DEFAULT, open_model
 from sr_pipeline.inference.upscaler import Upscaler
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.packaged import generator_file
+from sr_pipeline.pictures.metadata import Metadata
 from sr_pipeline.pictures.opening import SRGB_MODES, Pixels, as_alpha, pixels_of
-from sr_pipeline.pictures.reading import Metadata, Picture
+from sr_pipeline.pictures.reading import Picture
 from sr_pipeline.pictures.writing import SUFFIXES, format_of
 from sr_pipeline.tracking.model_names import resolve_model
 
@@ -38,12 +39,15 @@ class UpscaledFile(NamedTuple):
         width: in pixels.
         height: in pixels.
         seconds: that it took.
+        left_out: what of the picture's metadata was damaged or does not fit the format, in words that follow "without
+            its", such as ``"EXIF, which is damaged"``.
     """
 
     path: Path
     width: int
     height: int
     seconds: float
+    left_out: tuple[str, ...] = ()
 
 
 def load_model(model: str | Path = DEFAULT, *, engine: str = "auto", tile: int | None = None) -> Upscaler:
@@ -174,7 +178,7 @@ def upscale_file(
         done = enlarge_file(source, target, upscaler, options, _ignore_progress)
     except UserError as error:
         raise UserError(f"{source} {error}") from error
-    return UpscaledFile(target, *done.size, done.seconds)
+    return UpscaledFile(target, *done.size, done.seconds, tuple(done.left_out))
 
 
 def _ignore_progress(done: int, total: int) -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.histogram import match_to_input
 from sr_pipeline.inference.enlargement import Options, _spread_under, enlarge, enlarge_file
-from sr_pipeline.pictures.reading import Metadata, Picture
+from sr_pipeline.pictures.metadata import Metadata
+from sr_pipeline.pictures.reading import Picture
 
 
 def nearest(pixels, out, progress):

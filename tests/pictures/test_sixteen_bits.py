@@ -91,10 +91,16 @@ def test_a_reduced_copy_is_no_second_page():
         file.write(RGB, photometric="rgb", metadata=None)
         file.write(RGB[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
     assert np.array_equal(decode_picture(buffer.getvalue()).colour, RGB)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])  # Pillow does not open gray with alpha
+def test_several_pages_are_refused(channels):
     buffer = io.BytesIO()
+    pixels = np.dstack([RGB, RGB[..., :1]])[..., :channels].squeeze()
+    kind = "rgb" if channels > 2 else "minisblack"
     with tifffile.TiffWriter(buffer) as file:
         for _ in range(2):
-            file.write(RGB, photometric="rgb", metadata=None)
+            file.write(pixels, photometric=kind, planarconfig="contig" if channels > 1 else None, metadata=None)
     with pytest.raises(UserError, match=r"has several pages \(2\)"):
         decode_picture(buffer.getvalue())
 

@@ -14,7 +14,7 @@ from sr_pipeline.imaging.histogram import match_in_place
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.pictures.opening import Pixels
 from sr_pipeline.pictures.reading import Picture, read_picture
-from sr_pipeline.pictures.writing import Format, check_fits, fitted_metadata, format_of, output_buffer, write_picture
+from sr_pipeline.pictures.writing import Format, check_fits, format_of, output_buffer, write_picture
 from sr_pipeline.storage import atomic_write
 
 Progress = Callable[[int, int], None]
@@ -80,15 +80,15 @@ def enlarge_file(source: Path, target: Path, upscale: Upscale, options: Options,
     picture = read_picture(source)
     output = Format(format_of(target) or "png", options.quality)
     width, height = (SCALE * edge for edge in picture.size)
-    check_fits(output, (width, height), picture.colour.dtype, transparent=picture.alpha is not None)
-    metadata, left_out = fitted_metadata(picture.metadata, output)
+    transparent = picture.alpha is not None
+    check_fits(output, (width, height), picture.colour.dtype, transparent=transparent, metadata=picture.metadata)
     target = target.resolve() if target.is_symlink() else target  # a link stays, and leads to the new file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with output_buffer(result_shape(picture), picture.colour.dtype, output, target.parent) as pixels:
             enlarge(picture, pixels, upscale, progress, match_histogram=options.match_histogram)
             with atomic_write(target) as partial:
-                write_picture(partial, pixels, output, metadata)
+                left_out = write_picture(partial, pixels, output, picture.metadata)
     except OSError as error:
         raise UserError(f"cannot be written to {target} ({error.strerror or error})") from error
     return Enlarged((width, height), time.perf_counter() - started, [*picture.left_out, *left_out])

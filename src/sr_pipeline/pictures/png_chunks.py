@@ -5,11 +5,20 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sr_pipeline.pictures.colour_profiles import COLOUR_CHUNKS, Chunk
+from sr_pipeline.pictures.png_texts import Text
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _NAMES = {b"iCCP": "colour profile", b"eXIf": "EXIF", b"pHYs": "resolution"}
-_LENGTHS = {b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1}  # bytes of their data (PNG, third edition, 11.3)
+_LENGTHS = {
+    b"pHYs": 9,
+    b"gAMA": 4,
+    b"cHRM": 32,
+    b"sRGB": 1,
+    b"cICP": 4,
+}  # bytes of their data (PNG, third edition, 11.3)
 _LARGEST_PROFILE = 64_000_000  # bytes; no more of a compressed profile is unpacked
 
 
@@ -19,21 +28,27 @@ class ReadablePng(NamedTuple):
     Attributes:
         content: the file.
         icc_profile: its colour profile, whatever its size.
+        colours: chunks that state what its colours mean without a profile.
+        texts: its texts, whatever their length.
         left_out: what was damaged, in words that follow "without its".
     """
 
     content: bytes
     icc_profile: bytes | None
+    colours: tuple[Chunk, ...]
+    texts: list[Text]
     left_out: list[str]
 
 
 def readable_png(content: bytes) -> ReadablePng:
     """Take out of a PNG file what decoding does not need and readers stumble over.
 
-    That is damaged ancillary chunks (PNG, third edition, 5.4: decoders go on without them), texts of any length, and
-    the profile, which is returned. Critical chunks stay as they are, damaged or not.
+    That is damaged ancillary chunks (PNG, third edition, 5.4: decoders go on without them), and texts and the profile,
+    which are returned. Critical chunks stay as they are, damaged or not.
     """
     kept, profile, left_out = [SIGNATURE], None, []
+    colours: list[Chunk] = []
+    texts: list[Text] = []
     for kind, data, whole, sound in _chunks(content):
         ancillary = bool(kind[:1].islower())
         if ancillary and not (sound and len(data) == _LENGTHS.get(kind, len(data))):
@@ -41,9 +56,12 @@ def readable_png(content: bytes) -> ReadablePng:
         elif kind == b"iCCP":
             profile = _profile(data)
             left_out += [] if profile else [f"{_name(kind)}, which is damaged"]
-        elif kind not in _TEXTS:
+        elif kind in _TEXTS:
+            texts.append(Text(kind, data))
+        else:
+            colours += [Chunk(kind, data)] if kind in COLOUR_CHUNKS else []
             kept.append(whole)
-    return ReadablePng(b"".join(kept), profile, left_out)
+    return ReadablePng(b"".join(kept), profile, tuple(colours), texts, left_out)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:

@@ -1,6 +1,6 @@
 """Picture files of people: read with all that has to survive an enlargement, written without holding the result.
 
-Gray stays gray, transparency stays, 16 bits stay 16 bits; ICC profile and EXIF come along; pixels are turned as EXIF
+Gray stays gray, transparency stays, 16 bits stay 16 bits; metadata comes along as bytes; pixels are turned as EXIF
 says.
 """
 
@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.pictures.jpeg_end import with_end
+from sr_pipeline.pictures.metadata import Metadata, metadata_of, metadata_of_tiff
 from sr_pipeline.pictures.opening import (
     HEIC_IS_NOT_READ,
-    SRGB_MODES,
     Pixels,
     open_image,
     orientation_of,
@@ -25,23 +26,15 @@ from sr_pipeline.pictures.png_chunks import SIGNATURE, readable_png
 from sr_pipeline.pictures.sixteen_bits import (
     DeepPixels,
     has_deep_png,
-    only_reduced_copies,
     open_deep,
     read_deep_png,
+    tiff_pages,
 )
 
 MAX_PIXELS = 25_000_000
 """Largest picture that is read; enlarged by 4 it has 400 megapixels."""
 
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
-
-
-class Metadata(NamedTuple):
-    """What a file says of its pixels."""
-
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    dpi: tuple[float, float] | None = None
 
 
 class Picture(NamedTuple):
@@ -101,35 +94,48 @@ def decode_picture(content: bytes) -> Picture:
         UserError: as ``read_picture``; the message goes on from the name of the file.
     """
     with _readers_errors(content):
-        left_out: list[str] = []
-        profile = None
-        if content.startswith(SIGNATURE):
-            content, profile, left_out = readable_png(content)
-        deep = open_deep(content)
-        if deep:
-            _check_size(*deep.size)
-        if deep is None or _opens(content):  # Pillow does not open all that have 16 bits
-            with open_image(content) as picture:
-                _check_kind(picture, content)
-                orientation = orientation_of(picture)
-                metadata, lost = _metadata(picture)
-                left_out += lost
-                pixels = deep.read() if deep else _pixels(picture, content, orientation)
-        else:
-            metadata, pixels = Metadata(), deep.read()
-        metadata = metadata._replace(icc_profile=profile) if profile else metadata
-        colour, alpha, orientation = pixels
-        alpha = None if alpha is None else turned(alpha, orientation)
-        return Picture(turned(colour, orientation), alpha, metadata, tuple(left_out))
+        try:
+            return _decoded(content)
+        except OSError:
+            whole = with_end(content)
+            if whole is None:
+                raise
+            return _decoded(whole)
+
+
+def _decoded(content: bytes) -> Picture:
+    png = readable_png(content) if content.startswith(SIGNATURE) else None
+    if png:
+        content = png.content
+    deep = open_deep(content)
+    if deep:
+        _check_size(*deep.size)
+    if deep and not _opens(content):  # Pillow does not open all that have 16 bits
+        _check_frames("TIFF", tiff_pages(content) or 1)
+        metadata = metadata_of_tiff(content)
+        pixels = deep.read()
+    else:
+        with open_image(content) as picture:
+            _check_kind(picture, content)
+            orientation = orientation_of(picture)
+            metadata = metadata_of(picture, content, png)
+            pixels = deep.read() if deep else _pixels(picture, content, orientation)
+    colour, alpha, orientation = pixels
+    alpha = None if alpha is None else turned(alpha, orientation)
+    return Picture(turned(colour, orientation), alpha, metadata, tuple(png.left_out) if png else ())
 
 
 def _check_kind(picture: Image.Image, content: bytes) -> None:
     kind, frames = str(picture.format), getattr(picture, "n_frames", 1)
-    if kind == "TIFF" and frames > 1 and only_reduced_copies(content):
-        frames = 1
+    if kind == "TIFF" and frames > 1:
+        frames = tiff_pages(content) or frames
+    _check_frames(kind, frames)
+    _check_size(picture.width, picture.height)
+
+
+def _check_frames(kind: str, frames: int) -> None:
     if frames > 1 and kind in _ANIMATIONS:
         raise UserError(f"is animated or has several pages ({frames}); only still pictures can be enlarged")
-    _check_size(picture.width, picture.height)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -169,40 +175,3 @@ def _opens(content: bytes) -> bool:
             return True
     except Exception:  # as above
         return False
-
-
-def _metadata(picture: Image.Image) -> tuple[Metadata, list[str]]:
-    """What a file says of its pixels, and what of it cannot be read, in words that follow "without its"."""
-    dpi = picture.info.get("dpi")
-    valid = dpi if dpi is not None and all(0 < float(value) < 1e5 for value in dpi) else None
-    profile = picture.info.get("icc_profile") if picture.mode not in SRGB_MODES else None
-    try:
-        return Metadata(profile or None, _exif(picture), valid), []
-    except Exception:  # Pillow's parser fails in many ways on what cameras and programs write
-        return Metadata(profile or None, None, valid), ["EXIF, which is damaged"]
-
-
-def _exif(picture: Image.Image) -> bytes | None:
-    exif = picture.getexif()
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    # They will be the size of the enlarged picture, as far as they stand there.
-    for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight):
-        details.pop(tag, None)
-    exif.pop(ExifTags.Base.Orientation, None)  # the pixels are turned
-    for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength, ExifTags.Base.StripOffsets):
-        exif.pop(tag, None)
-    kept = exif if picture.format != "TIFF" else _descriptive(exif)
-    return kept.tobytes() if len(kept) or details else None
-
-
-def _descriptive(exif: Image.Exif) -> Image.Exif:
-    """Of a TIFF's tags those that say something about the picture, not about how it is stored."""
-    kept = Image.Exif()
-    names = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright")
-    for tag in (getattr(ExifTags.Base, name) for name in names):
-        if tag in exif:
-            kept[tag] = exif[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if content := exif.get_ifd(ifd):
-            kept.get_ifd(ifd).update(content)
-    return kept

@@ -92,12 +92,18 @@ def _read_tiff(page: Any) -> DeepPixels:
     return DeepPixels(np.ascontiguousarray(colour), None if alpha is None else as_alpha(alpha), upright)
 
 
-def only_reduced_copies(content: bytes) -> bool:
-    """Whether all pages of a TIFF file but the first are smaller versions (TIFF 6.0, NewSubfileType, bit 0)."""
+def tiff_pages(content: bytes) -> int | None:
+    """How many pages a TIFF file has that are not smaller versions of others (TIFF 6.0, NewSubfileType, bit 0).
+
+    None for what tifffile does not open.
+    """
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        return all(page.aspage().subfiletype & 1 for page in file.pages[1:])
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            return 1 + sum(not page.aspage().subfiletype & 1 for page in file.pages[1:])
+    except tifffile.TiffFileError:
+        return None
 
 
 def read_deep_png(content: bytes) -> DeepPixels:

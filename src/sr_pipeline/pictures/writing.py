@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.pictures.exif import IPTC, XMP, add_to_tiff, order_of
+from sr_pipeline.pictures.fitting import PHOTOSHOP_HEAD, Target, fitted, states_colours
+from sr_pipeline.pictures.metadata import Metadata, iptc_resource
 from sr_pipeline.pictures.opening import Pixels
-from sr_pipeline.pictures.reading import Metadata
+from sr_pipeline.pictures.png_texts import chunk, raw_profile, xmp_text
 
 _IN_MEMORY = 64_000_000  # bytes up to which a result is held in memory instead of on disk
 _BLOCK = 4_000_000  # bytes that are filtered and compressed at once
@@ -30,8 +33,10 @@ _FORMATS = {suffix: name for name, suffix in SUFFIXES.items()} | {
     ".jfif": "jpeg",
     ".tiff": "tiff",
 }
-_MAX_EXIF = {"jpeg": 65_533}  # bytes: the longest segment (ITU-T T.81, B.1.1.4) less its length
 _MAX_EDGE = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
+
+
+_NONE = Metadata()
 
 
 class Format(NamedTuple):
@@ -51,7 +56,9 @@ def format_of(path: Path) -> str | None:
     return _FORMATS.get(path.suffix.lower())
 
 
-def check_fits(output: Format, size: tuple[int, int], dtype: Any, *, transparent: bool) -> None:
+def check_fits(
+    output: Format, size: tuple[int, int], dtype: Any, *, transparent: bool, metadata: Metadata = _NONE
+) -> None:
     """Check before the work that a format can hold the result.
 
     Raises:
@@ -62,6 +69,8 @@ def check_fits(output: Format, size: tuple[int, int], dtype: Any, *, transparent
         raise UserError("is transparent, which JPEG cannot keep; choose the format png or webp")
     if dtype == np.uint16 and output.name not in ("png", "tiff"):
         raise UserError(f"has 16 bits a channel, which {output.name.upper()} cannot keep; {other}")
+    if not states_colours(metadata, output.name):
+        raise UserError(f"is HDR or of colours that {output.name.upper()} cannot state; choose the format png")
     if max(size) > _MAX_EDGE.get(output.name, max(size)):
         raise UserError(f"becomes {size[0]}x{size[1]}, more than {output.name.upper()} can hold; {other}")
 
@@ -105,51 +114,67 @@ def _take_room(file: IO[bytes], size: int) -> None:
     file.flush()
 
 
-def fitted_metadata(metadata: Metadata, output: Format) -> tuple[Metadata, list[str]]:
-    """What of the metadata the format can hold, and what is left out, in words that follow "without its"."""
-    if metadata.exif is not None and len(metadata.exif) > _MAX_EXIF.get(output.name, len(metadata.exif)):
-        too_long = f"EXIF, which is too long for {output.name.upper()} ({len(metadata.exif)} bytes)"
-        return metadata._replace(exif=None), [too_long]
-    return metadata, []
-
-
-def write_picture(path: Path, pixels: Pixels, output: Format, metadata: Metadata) -> None:
+def write_picture(path: Path, pixels: Pixels, output: Format, metadata: Metadata) -> list[str]:
     """Encode a picture.
 
     Args:
         path: of the file.
         pixels: (h, w, channels) uint8 or uint16; gray, gray and alpha, RGB, or RGBA; as ``output_buffer`` gives
             them.
-        output: in which format.
-        metadata: to be written with it.
+        output: in which format; see ``check_fits``.
+        metadata: of the picture it was enlarged from.
+
+    Returns:
+        What of the metadata is left out, in words that follow "without its".
 
     Raises:
         OSError: if it cannot be written.
     """
     if output.name == "png":
         with path.open("wb") as file:
-            write_png(file, pixels, metadata)
-    elif output.name == "tiff" and (pixels.dtype == np.uint16 or pixels.nbytes > _IN_MEMORY):
-        _write_tiff_in_strips(path, pixels, metadata)
+            return write_png(file, pixels, metadata)
+    metadata, left_out = fitted(metadata, _target(output.name, pixels))
+    if output.name == "tiff":
+        _write_tiff(path, pixels, metadata)
     else:
         _write_by_pillow(path, pixels, output, metadata)
+    return left_out
+
+
+def _target(name: str, pixels: Pixels) -> Target:
+    height, width, channels = pixels.shape
+    formats_of_gray = {1: ("png", "jpeg", "tiff", "avif"), 2: ("png", "tiff")}
+    return Target(name, (width, height), gray=name in formats_of_gray.get(channels, ()))
 
 
 def _write_by_pillow(path: Path, pixels: Pixels, output: Format, metadata: Metadata) -> None:
     by_format: dict[str, dict[str, Any]] = {
-        "jpeg": {"quality": output.quality, "subsampling": 0 if output.quality >= 90 else 2},
+        "jpeg": {
+            "quality": output.quality,
+            "subsampling": 0 if output.quality >= 90 else 2,
+            "extra": _jpeg_segments(metadata),
+        },
         "webp": {"quality": output.quality, "method": 4},
         "avif": {"quality": output.quality},
-        "tiff": {} if metadata.exif else {"compression": "tiff_adobe_deflate"},  # Pillow 13 compresses none with EXIF
     }
     options = by_format[output.name]
     if metadata.icc_profile:
         options["icc_profile"] = metadata.icc_profile
     if metadata.exif:
-        options["exif"] = metadata.exif
-    if metadata.dpi and output.name in ("jpeg", "tiff"):
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if metadata.dpi and output.name == "jpeg":
         options["dpi"] = metadata.dpi
     _as_image(pixels, output).save(path, output.name.upper(), **options)
+
+
+def _jpeg_segments(metadata: Metadata) -> bytes:
+    """IPTC and comments as segments of a JPEG file, which Pillow writes none or one of."""
+    segments = [(0xFE, comment) for comment in metadata.comments]
+    if metadata.iptc:
+        segments.insert(0, (0xED, PHOTOSHOP_HEAD + iptc_resource(metadata.iptc)))
+    return b"".join(struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in segments)
 
 
 def _as_image(pixels: Pixels, output: Format) -> Image.Image:
@@ -161,55 +186,73 @@ def _as_image(pixels: Pixels, output: Format) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _write_tiff_in_strips(path: Path, pixels: Pixels, metadata: Metadata) -> None:
-    """For what Pillow cannot write, or not without a copy of all; EXIF is left out."""
+def _write_tiff(path: Path, pixels: Pixels, metadata: Metadata) -> None:
+    """In strips, without a copy of all pixels; metadata goes to the end of the file, in the byte order of its EXIF."""
     import tifffile
 
     tifffile.imwrite(
         path,
         pixels[..., 0] if pixels.shape[2] == 1 else pixels,
+        byteorder=order_of(metadata.exif or b""),
         photometric="minisblack" if pixels.shape[2] <= 2 else "rgb",
         extrasamples=["unassalpha"] if pixels.shape[2] in (2, 4) else None,
         compression="adobe_deflate",
+        software=False,
         iccprofile=metadata.icc_profile,
         resolution=metadata.dpi,
         resolutionunit="inch" if metadata.dpi else None,
         metadata=None,
     )
+    with path.open("r+b") as file:
+        add_to_tiff(file, metadata.exif, {XMP: metadata.xmp, IPTC: metadata.iptc})
 
 
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels (PNG specification, 11.2.1)
 
 
-def write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:
+def write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> list[str]:
     """Encode a picture as PNG (W3C recommendation, third edition), a block of rows at a time.
 
     Args:
         file: to write to.
         pixels: as for ``write_picture``.
-        metadata: to be written with it.
+        metadata: of the picture it was enlarged from.
+
+    Returns:
+        As ``write_picture``.
     """
     height, width, channels = pixels.shape
     depth = pixels.dtype.itemsize * 8
+    metadata, left_out = fitted(metadata, _target("png", pixels))
     file.write(b"\x89PNG\r\n\x1a\n")
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOUR_TYPES[channels], 0, 0, 0))
-    if metadata.icc_profile:
-        _chunk(file, b"iCCP", b"icc\0\0" + zlib.compress(metadata.icc_profile))
-    if metadata.dpi:
-        _chunk(file, b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata.dpi), 1))
-    if metadata.exif:
-        _chunk(file, b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+    file.write(chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOUR_TYPES[channels], 0, 0, 0)))
+    for kind, data in _png_chunks(metadata):
+        file.write(chunk(kind, data))
     compressor = zlib.compressobj(6)
     for filtered in _filtered_rows(pixels):
         if data := compressor.compress(filtered):
-            _chunk(file, b"IDAT", data)
-    _chunk(file, b"IDAT", compressor.flush())
-    _chunk(file, b"IEND", b"")
+            file.write(chunk(b"IDAT", data))
+    file.write(chunk(b"IDAT", compressor.flush()))
+    file.write(chunk(b"IEND", b""))
+    return left_out
 
 
-def _chunk(file: IO[bytes], kind: bytes, content: bytes) -> None:
-    file.write(struct.pack(">I", len(content)) + kind + content)
-    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
+def _png_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+    """Metadata as chunks, of which those about colours come first (PNG specification, 5.6)."""
+    if metadata.icc_profile:
+        yield b"iCCP", b"icc\0\0" + zlib.compress(metadata.icc_profile)
+    for kind, data in metadata.colours:
+        if not (kind == b"sRGB" and metadata.icc_profile):  # only one of the two may be there
+            yield kind, data
+    if metadata.dpi:
+        yield b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata.dpi), 1)
+    if metadata.exif:
+        yield b"eXIf", metadata.exif
+    if metadata.xmp:
+        yield xmp_text(metadata.xmp)
+    if metadata.iptc:
+        yield raw_profile(b"iptc", iptc_resource(metadata.iptc))
+    yield from metadata.texts
 
 
 def _filtered_rows(pixels: Pixels) -> Iterator[bytes]:

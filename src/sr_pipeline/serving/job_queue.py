@@ -16,7 +16,7 @@ import numpy as np
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Options, Upscale, enlarge_file
-from sr_pipeline.pictures.reading import Metadata, Picture, decode_picture, size_of
+from sr_pipeline.pictures.reading import Picture, decode_picture, size_of
 from sr_pipeline.pictures.writing import format_of, write_png
 
 log = logging.getLogger(__name__)
@@ -234,7 +234,7 @@ def _write_before(file: Path, picture: Picture) -> None:
     channels += [] if picture.alpha is None else [picture.alpha[..., np.newaxis]]
     pixels = np.concatenate(channels, axis=-1)
     with file.open("wb") as stream:
-        write_png(stream, pixels, Metadata(icc_profile=picture.metadata.icc_profile))
+        write_png(stream, pixels, picture.metadata.of_colours())
 
 
 def _result_name(name: str, picture: Picture) -> str:
