@@ -22,3 +22,9 @@ def is_gone(description: str) -> bool:
         return f"{psutil.Process(int(parts[1])).create_time():.2f}" != parts[2]
     except psutil.NoSuchProcess:
         return True
+
+
+def is_running_here(description: str) -> bool:
+    """Whether another process of this machine is so described and has not ended."""
+    here = description.split(" ", maxsplit=1)[0] == socket.gethostname()
+    return here and description != describe_process() and not is_gone(description)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -36,6 +39,45 @@ def test_only_the_newest_stay(checkpoints):
     assert checkpoints.newest(9) is None
     checkpoints.clear()
     assert checkpoints.newest(99) is checkpoints.newest_step is None
+
+
+def test_the_last_step_counts_only_where_it_was_measured(checkpoints):
+    """A training ends with a validation; what a longer one left at that step lacks it."""
+    checkpoints.save(state(5))
+    checkpoints.save(state(10))
+    assert checkpoints.newest(10).step == 5
+    measured = state(10)
+    measured.history[-1]["validation_psnr_y"] = 20.0
+    checkpoints.save(measured)
+    assert checkpoints.newest(10).step == 10
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from sr_pipeline.training.checkpoint import Checkpoints
+with Checkpoints(Path(sys.argv[1]), keep=2).alone():
+    print("holds it", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_training_at_a_time_until_its_process_ends_however_it_does(checkpoints):
+    program = [sys.executable, "-c", HOLDER, str(checkpoints.folder)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "holds it\n"
+        with (
+            pytest.raises(UserError, match="this training is already running in another process; wait for its end"),
+            checkpoints.alone(),
+        ):
+            pass
+        with Checkpoints(checkpoints.folder, keep=2, writes=False).alone():
+            pass  # of several machines that train together only one writes
+        holder.kill()
+        holder.wait()
+    for _ in range(2):
+        with checkpoints.alone():
+            checkpoints.save(state(5))
 
 
 def test_a_damaged_one_is_left_out(checkpoints, caplog):

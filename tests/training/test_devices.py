@@ -5,9 +5,13 @@ import sys
 import pytest
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.networks.features import FeatureExtractor
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.devices import open_devices
+from sr_pipeline.training.recipes import Recipe
+from sr_pipeline.training.setup import TrainingSetup
 from tests.conftest import PATIENCE, REPOSITORY, SHALLOW
+from tests.training.tiny import train_on_crops
 
 RECIPE = {
     "generator": {"filters": 4, "blocks": 1},
@@ -23,6 +27,13 @@ WASSERSTEIN = {
     "adversarial": {"steps": 3, "objective": "wasserstein", "features": SHALLOW},
     "ema_decay": 0.9,
 }
+
+
+@pytest.fixture(scope="module")
+def alone_on_one_device(crops_of_size):
+    """A training that asks for no distribution."""
+    setup = TrainingSetup(Recipe.model_validate(RECIPE), FeatureExtractor("untrained", SHALLOW), crop_size=48, seed=3)
+    return train_on_crops(crops_of_size(48, 20), setup)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +53,34 @@ def test_two_devices_train_as_one_does(crops_of_size, recipe):
     distances = [(name, float(value)) for name, value in lines[2:]]
     assert {name for name, _ in distances} == {"weights", "first_losses"}
     assert all(value < (0.05 if name == "weights" else 2e-3) for name, value in distances), done.stdout
+
+
+@pytest.mark.parametrize("distribute", ["none", "mirrored"])
+def test_a_single_device_trains_as_it_does_alone(crops_of_size, distribute, alone_on_one_device):
+    recipe = Recipe.model_validate(RECIPE)
+    devices = open_devices(distribute)
+    assert devices.replicas == 1
+    setup = TrainingSetup(recipe, FeatureExtractor("untrained", SHALLOW), crop_size=48, seed=3, devices=devices)
+    result = train_on_crops(crops_of_size(48, 20), setup)
+    assert result.history == alone_on_one_device.history
+
+
+CLUSTER_OF_ONE = """
+import json, os
+os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": ["127.0.0.1:0"]}, "task": {"type": "worker", "index": 0}})
+from sr_pipeline.training.devices import open_devices
+import numpy as np
+devices = open_devices("multi_worker")
+step = devices.step_function(lambda hr, lr: {"sum": hr + lr})
+print(devices.replicas, float(step(devices.split(np.float32([1, 2])), devices.split(np.float32([3, 4])))["sum"][1]))
+"""
+
+
+def test_a_cluster_of_one_worker_trains_as_it_does_alone():
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTER_OF_ONE], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout.split() == ["1", "6.0"], done.stderr
 
 
 def test_only_one_of_a_cluster_is_chief(monkeypatch):

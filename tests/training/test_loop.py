@@ -3,6 +3,7 @@ import pytest
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.training.input import CropPair
+from sr_pipeline.training.recipes import Recipe
 from sr_pipeline.training.validation import Validation
 from tests.conftest import PRECISIONS
 from tests.training.tiny import RECIPE, tiny_training, train_on, variant
@@ -25,6 +26,16 @@ def test_a_training_goes_through_both_phases_and_reports(tiny, batch):
     lr = batch.lr[:1].astype(np.float32) / 255
     assert not np.allclose(result.generators["srresnet"](lr), result.generators["srgan"](lr))
     assert np.allclose(result.generators["srgan"](lr), tiny.state.generator(lr))
+
+
+def test_validations_come_when_they_are_asked_for(features, batch):
+    """Also where no row of losses would end: phases are as long as one likes."""
+    recipe = RECIPE.model_dump() | {"pretraining": {"steps": 5, "learning_rate": {"initial": 1e-3}}}
+    recipe["adversarial"] |= {"steps": 12}
+    result = train_on(batch, tiny_training(Recipe.model_validate(recipe), features))
+    measured = [row["step"] for row in result.history if "validation_psnr_y" in row]
+    assert measured == [4, 5, 8, 12, 16, 17]
+    assert [row["step"] for row in result.history] == [2, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -21,10 +22,24 @@ def test_it_measures_and_shows_what_the_generator_does(photograph):
         for pair in cut_pairs(Image.fromarray(photograph), corners, 48, 4)
     ]
     metrics, picture = Validation(pairs).measure(nearest)
-    expected = np.mean([measure(Original(hr, 4), enlarge(lr, 4, "nearest"), ["psnr_y"])["psnr_y"] for hr, lr in pairs])
-    assert metrics == {"validation_psnr_y": np.float64(expected)}
+    each = [measure(Original(hr, 4), enlarge(lr, 4, "nearest"), ["psnr_y"])["psnr_y"] for hr, lr in pairs]
+    pooled = -10 * np.log10(np.mean([10 ** (-value / 10) for value in each]))
+    assert metrics == {"validation_psnr_y": pytest.approx(pooled, abs=1e-6)}
     columns, rows = (picture.width - 4) / (96 + 4), (picture.height - 24) / (96 + 4)
     assert (columns, rows) == (4, 4), "LR, bicubic, SR, HR of four crops, each pixel doubled"
+
+
+def test_crops_that_are_met_exactly_do_not_rule(photograph):
+    """Of flat crops any generator makes the same; a mean of decibels would be infinite for good."""
+    corners = [(10 * i, 20 * i) for i in range(3)]
+    pairs = [
+        CropPair(*(np.asarray(crop) for crop in pair))
+        for pair in cut_pairs(Image.fromarray(photograph), corners, 48, 4)
+    ]
+    flat = CropPair(np.full((48, 48, 3), 128, np.uint8), np.full((12, 12, 3), 128, np.uint8))
+    alone, with_flat = (Validation(each).measure(nearest)[0]["validation_psnr_y"] for each in (pairs, [*pairs, flat]))
+    assert with_flat == pytest.approx(alone + 10 * np.log10(4 / 3), abs=1e-6)
+    assert Validation([flat]).measure(nearest)[0] == {"validation_psnr_y": 100.0}
 
 
 def test_lpips_ranks_where_it_is_measured():

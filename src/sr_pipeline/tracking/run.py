@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_pipeline.parameters import ProjectParameters
-from sr_pipeline.processes import describe_process, is_gone
+from sr_pipeline.processes import describe_process, is_gone, is_running_here
 from sr_pipeline.processor import processor_kind
 from sr_pipeline.storage import write_text
 from sr_pipeline.tracking import messages
@@ -184,12 +184,17 @@ def _agrees(run: Any, parameters: dict[str, str]) -> bool:
 
 
 def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
-    """The run that was training when it was stopped, if this store knows it and no parameter contradicts."""
+    """The run that was training when it was stopped, if this store has it and no parameter contradicts.
+
+    Not one that was deleted, nor one whose process lives: that is training still.
+    """
     if not _UNFINISHED.is_file():
         return None
     try:
         run = mlflow.get_run(_UNFINISHED.read_text(encoding="utf-8"))
     except mlflow.exceptions.MlflowException:
+        return None
+    if run.info.lifecycle_stage != "active" or is_running_here(run.data.tags.get(PROCESS, "")):
         return None
     return str(run.info.run_id) if _agrees(run, parameters) else None
 

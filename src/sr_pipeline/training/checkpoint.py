@@ -9,11 +9,14 @@ import json
 import logging
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
@@ -22,6 +25,9 @@ from sr_pipeline.storage import PARTIAL, atomic_write
 log = logging.getLogger(__name__)
 
 Arrays = list[NDArray[Any]]
+MEASURED = "validation_"
+"""How the names of figures begin that a validation gives."""
+
 _NOTES = "notes"
 _NOTED = ("step", "phase", "history", "codes")
 
@@ -43,6 +49,11 @@ class Checkpoint:
     arrays: dict[str, Arrays]
     history: list[dict[str, Any]] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the generator was measured at this step."""
+        return bool(self.history) and any(name.startswith(MEASURED) for name in self.history[-1])
 
     def origin(self, code: str) -> str:
         """What logs say of one that other code than ``code`` computed, or began; empty if none did."""
@@ -90,6 +101,32 @@ class Checkpoints:
                 "room and run again: the training goes on from the checkpoint before"
             ) from error
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes of this machine from training into this folder meanwhile; ends with the process.
+
+        Raises:
+            UserError: if one is training into it.
+        """
+        if not self._writes:
+            yield
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(
+                "this training is already running in another process; wait for its end, or stop it and run again to "
+                "go on from its last checkpoint"
+            ) from error
+        except OSError as error:
+            raise UserError(f"cannot write checkpoints into {self.folder} ({error.strerror})") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def clear(self) -> None:
         """Remove all checkpoints, so that the training starts over."""
         for path in self._all() if self._writes else []:
@@ -106,14 +143,18 @@ class Checkpoints:
         return max((path.stat().st_mtime for path in self._all()), default=0.0)
 
     def newest(self, last_step: int) -> Checkpoint | None:
-        """The newest whole checkpoint of at most ``last_step`` steps."""
+        """The newest whole checkpoint from which a training of ``last_step`` steps can go on.
+
+        The last step of a training is always measured. So one of a longer training counts only before that step, or
+        if it was measured there by chance.
+        """
         for path in self._all():
             try:
                 checkpoint = _read(path)
             except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
                 log.warning("checkpoint %s is damaged (%s) and left out", path, error)
                 continue
-            if checkpoint.step <= last_step:
+            if checkpoint.step < last_step or (checkpoint.step == last_step and checkpoint.measured):
                 return checkpoint
         return None
 

@@ -85,7 +85,8 @@ def open_devices(distribute: str) -> Devices:
 
     Args:
         distribute: ``none`` (the first device), ``mirrored`` (all GPUs of this machine, or all its CPU devices), or
-            ``multi_worker`` (all machines that TF_CONFIG names; waits for them).
+            ``multi_worker`` (all machines that TF_CONFIG names; waits for them). Where that is a single device, both
+            are as ``none``.
 
     Raises:
         UserError: if ``multi_worker`` is asked for without TF_CONFIG.
@@ -95,14 +96,18 @@ def open_devices(distribute: str) -> Devices:
         tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         tf.config.experimental.enable_op_determinism()  # CPU operations are deterministic anyway
+    alone = Devices(tf.distribute.get_strategy(), compiled=bool(gpus))
     if distribute == "mirrored":
         devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
-        return Devices(tf.distribute.MirroredStrategy([device.name for device in devices]))
+        if len(devices) > 1:
+            return Devices(tf.distribute.MirroredStrategy([device.name for device in devices]))
+        return alone
     if distribute == "multi_worker":
         if "TF_CONFIG" not in os.environ:
             raise UserError(
                 "train.distribute=multi_worker needs the environment variable TF_CONFIG, which names the machines: "
                 "see docs/devices.md"
             )
-        return Devices(tf.distribute.MultiWorkerMirroredStrategy())
-    return Devices(tf.distribute.get_strategy(), compiled=bool(gpus))
+        together = Devices(tf.distribute.MultiWorkerMirroredStrategy())
+        return together if together.replicas > 1 else alone
+    return alone

@@ -133,7 +133,7 @@ class _Loop:
                 self._discriminator.see(losses, state.step)
                 window.append(losses)
                 bar.update()
-                if (state.step - first) % self.parameters.log_every == 0 or state.step == last:
+                if self._is_row_due(state.step - first, last):
                     timings = watch.read(self.setup.recipe.batch_size)
                     row = self._report(phase, window, timings, state.step == last)
                     bar.set_postfix_str(f"{timings['images_per_second']:.1f} images/s, {loss_text(row)}")
@@ -141,6 +141,14 @@ class _Loop:
                         log.info(progress_line((phase.name, phase.steps), state.step - first, row, timings))
                     self._save_if_due(state.step == last)
                     window, watch = [], Stopwatch()
+
+    def _is_row_due(self, step: int, last: int) -> bool:
+        """Whether a row of losses ends here, at this step of the phase: also wherever a validation is due."""
+        at_end = self.state.step == last
+        return at_end or step % self.parameters.log_every == 0 or self._is_validation_due()
+
+    def _is_validation_due(self) -> bool:
+        return self.state.step % self.parameters.validate_every == 0
 
     def _report(
         self, phase: Phase, window: list[dict[str, float]], timings: dict[str, float], last: bool
@@ -150,7 +158,7 @@ class _Loop:
         metrics = {name: float(np.mean([losses[name] for losses in window])) for name in window[-1]}
         metrics["learning_rate"] = window[-1]["learning_rate"]
         picture = None
-        if last or step % self.parameters.validate_every == 0:
+        if last or self._is_validation_due():
             measured, picture = self.validation.measure(phase.enlarge)
             self._keep_if_best(phase, measured)
             metrics |= measured

@@ -31,7 +31,13 @@ def choose_checkpoint(checkpoints: Checkpoints, resume: Resume, last_step: int) 
     if resume == "any":
         return _newest_of_any(checkpoints, last_step)
     own = checkpoints.newest(last_step)
-    if own is None:
+    if own is None and checkpoints.newest_step is not None:
+        log.warning(
+            "the checkpoints kept of this training are of step %d and around; it ends at step %d now and starts over",
+            checkpoints.newest_step,
+            last_step,
+        )
+    elif own is None:
         _check_others(checkpoints, last_step)
     return own
 

@@ -75,40 +75,41 @@ def train_generators(
     resumable, code = checkpoint_id(inputs, parameters, lpips.weights), code_id()
     folder = CHECKPOINTS / resumable / code
     checkpoints = Checkpoints(folder, parameters.keep_checkpoints, writes=is_chief(parameters.distribute))
-    checkpoint = choose_checkpoint(checkpoints, parameters.resume, recipe.total_steps)
-    resumed_from = checkpoint and f"{resumable} step {checkpoint.step}{checkpoint.origin(code)}"
-    with devices.strategy.scope():
-        layers = recipe.adversarial.features
-        features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
-    if perceptual.weights == "untrained":
-        log.warning(
-            "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
-            "the paper's does; set perceptual.weights to 'packaged', 'imagenet' or a weights file for that"
+    with checkpoints.alone():
+        checkpoint = choose_checkpoint(checkpoints, parameters.resume, recipe.total_steps)
+        resumed_from = checkpoint and f"{resumable} step {checkpoint.step}{checkpoint.origin(code)}"
+        with devices.strategy.scope():
+            layers = recipe.adversarial.features
+            features = FeatureExtractor(perceptual.weights, layers, dtype=dtype_policy(precision), seed=seed)
+        if perceptual.weights == "untrained":
+            log.warning(
+                "the VGG19 features are untrained (random, seeded): the perceptual loss does not measure what "
+                "the paper's does; set perceptual.weights to 'packaged', 'imagenet' or a weights file for that"
+            )
+        tag_run(
+            {
+                "training_id": identity,
+                "precision": precision,
+                "crops_sha256": crops_train.sha256,
+                "device": devices.describe(),
+                **({"resumed_from": resumed_from} if resumed_from else {}),
+            }
         )
-    tag_run(
-        {
-            "training_id": identity,
-            "precision": precision,
-            "crops_sha256": crops_train.sha256,
-            "device": devices.describe(),
-            **({"resumed_from": resumed_from} if resumed_from else {}),
-        }
-    )
-    log_data_sets(
-        [
-            DataSet("crops train", crops_train.sha256, "data/05_model_input/crops/train", "training"),
-            DataSet("crops val", crops_val.sha256, "data/05_model_input/crops/val", "validation"),
-        ]
-    )
-    pairs = [CropPair(*crops_val[i]) for i in evenly_spaced(len(crops_val), parameters.validation_crops)]
-    validation = Validation(pairs, Lpips(lpips.weights) if lpips.weights else None)
-    log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
-    setup = TrainingSetup(recipe, features, crops_train.layout.crop_size, precision, seed, devices)
-    state = begin(setup, checkpoint, code)
-    batches = training_batches(crops_train, recipe.batch_size, augment=recipe.augment, seed=seed, start=state.step)
-    mark_unfinished()
-    result = train(setup, state, batches, validation, log_training_progress, parameters, checkpoints)
-    mark_finished()
+        log_data_sets(
+            [
+                DataSet("crops train", crops_train.sha256, "data/05_model_input/crops/train", "training"),
+                DataSet("crops val", crops_val.sha256, "data/05_model_input/crops/val", "validation"),
+            ]
+        )
+        pairs = [CropPair(*crops_val[i]) for i in evenly_spaced(len(crops_val), parameters.validation_crops)]
+        validation = Validation(pairs, Lpips(lpips.weights) if lpips.weights else None)
+        log.info("training on %d crops in %s, training id %s", len(crops_train), precision, identity)
+        setup = TrainingSetup(recipe, features, crops_train.layout.crop_size, precision, seed, devices)
+        state = begin(setup, checkpoint, code)
+        batches = training_batches(crops_train, recipe.batch_size, augment=recipe.augment, seed=seed, start=state.step)
+        mark_unfinished()
+        result = train(setup, state, batches, validation, log_training_progress, parameters, checkpoints)
+        mark_finished()
 
     shown = [pairs[i] for i in evenly_spaced(len(pairs), 4)]
     samples = picture_of(shown, {name: super_resolve_crops(model, shown) for name, model in result.generators.items()})
