@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NEGLIGIBLE = 0.0005  # share of pixels that decides nothing
+_AREA = 0.02  # share of pixels: a value that so many have is the colour of an area
 _NEAR = 1.5  # levels of 8 bits: what interpolation between neighbouring values of the reference amounts to
 _FAR = 8.5  # levels of 8 bits: values of photographs lie closer together, and their ranks are surer than that
 
@@ -73,6 +74,11 @@ class Distribution:
         middle: NDArray[np.float64] = (below + up_to) / 2
         return middle
 
+    def share_of(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The share of pixels that have the values of these indices."""
+        shares: NDArray[np.float64] = self.counts[places] / self.counts.sum()
+        return shares
+
     def places_of(self, ranks: NDArray[np.float64]) -> NDArray[np.int64]:
         """Index of the value that has each rank."""
         places: NDArray[np.int64] = np.minimum(np.searchsorted(self.ranks, ranks), len(self.values) - 1)
@@ -107,7 +113,9 @@ def matched_values(picture: Distribution, reduced: Distribution, reference: Dist
     most = wanted[reference.places_of(np.maximum(middle, when_reduced) + _NEGLIGIBLE)]
     specified = np.interp(picture.ranks, reference.ranks, wanted)
     in_bounds = np.clip(specified, least, most)
-    specified = np.where(np.abs(specified - in_bounds) <= _NEAR * scale.level, specified, in_bounds)
+    of_an_area = (least == most) & (reference.share_of(reference.places_of(middle)) >= _AREA)
+    close = np.abs(specified - in_bounds) <= _NEAR * scale.level
+    specified = np.where(close & ~of_an_area, specified, in_bounds)
     specified[(values == scale.low) & (most == scale.low)] = scale.low  # black of black, not of a little more
     specified[(values == scale.high) & (wanted[-1] == scale.high)] = scale.high  # the highest rank
     far = _FAR * scale.level
