@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _NEGLIGIBLE = 0.0005  # share of pixels that decides nothing
 _AREA = 0.02  # share of pixels: a value that so many have is the colour of an area
 _NEAR = 1.5  # levels of 8 bits: what interpolation between neighbouring values of the reference amounts to
-_FAR = 8.5  # levels of 8 bits: values of photographs lie closer together, and their ranks are surer than that
+_FAR = 9.5  # levels of 8 bits: values of photographs lie closer together, and their ranks are surer than that
 
 
 @dataclass(frozen=True)
