@@ -63,7 +63,7 @@ def test_matching_makes_no_area_worse(plain, matched, margin):
 def test_matched_areas_have_their_colour(matched):
     """Gray used to become 94, 120, 113 with stripes, white 255, 245, 255."""
     for pixels, colour in areas(matched, 32):
-        assert np.abs(pixels - colour).max() <= 1
+        assert np.abs(pixels - colour).max() <= 2
 
 
 @pytest.mark.parametrize("space", ["rgb", "ycbcr", "chroma"])
