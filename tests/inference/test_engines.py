@@ -6,9 +6,12 @@ import sys
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from sr_pipeline.cli.export import export
 from sr_pipeline.cli.upscale import upscale
+from sr_pipeline.datasets.keras_generators import load_keras_model
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.metrics import measure
 from sr_pipeline.imaging.metrics import Original
@@ -93,6 +96,15 @@ def test_engines_in_float32_compute_the_same(random_model, photograph, name):
 
 
 @pytest.mark.parametrize("name", FLOAT32 + BFLOAT16)
+def test_engines_stay_between_black_and_white(name, rng):
+    """As their docstrings say, whoever calls them."""
+    engine = choose_engine(read_folded(generator_file("fidelity")), name)
+    lr = rng.integers(0, 2, (5, 6, 3)).astype(np.float32).repeat(8, 0).repeat(8, 1)
+    sr = engine.enlarge(engine.features(lr), (slice(0, 40), slice(0, 48)))
+    assert (sr.min(), sr.max()) == (-1, 1)
+
+
+@pytest.mark.parametrize("name", FLOAT32 + BFLOAT16)
 def test_a_picture_has_the_same_bytes_whatever_was_enlarged_before(photograph, name):
     pictures = [photograph[:60, :80], photograph[:33, :200], photograph[:7, :5]]
     used = Upscaler(choose_engine(read_folded(generator_file("fidelity")), name))
@@ -144,7 +156,22 @@ def test_the_exported_file_is_the_whole_network(random_model, tmp_path, rng):
         lr = rng.random(shape, np.float32)
         (sr,) = session.run(["sr"], {"lr": lr})
         assert sr.shape == (shape[0], 4 * shape[1], 4 * shape[2], 3)
-        assert np.abs(sr - random_model(lr).numpy()).max() <= 1 / 127.5
+        assert np.abs(sr - np.clip(random_model(lr).numpy(), -1, 1)).max() <= 1 / 127.5
+
+
+@pytest.mark.parametrize("network", ["perceptual", "fidelity"])
+def test_the_exported_file_stays_between_black_and_white(network, tmp_path, rng):
+    """On areas of pure colours, at whose edges the packaged generators go beyond both; the rest is as in Keras."""
+    result = CliRunner().invoke(export, [str(tmp_path / "generator.onnx"), "--model", network])
+    assert result.exit_code == 0, result.output
+    lr = rng.integers(0, 2, (1, 5, 6, 3)).astype(np.float32).repeat(8, 1).repeat(8, 2)
+    (sr,) = onnxruntime.InferenceSession(tmp_path / "generator.onnx").run(["sr"], {"lr": lr})
+    plain = load_keras_model(generator_file(network))(lr).numpy()
+    assert plain.min() < -1.2
+    assert plain.max() > 1.2
+    assert sr.min() == -1
+    assert sr.max() == 1
+    assert np.abs(sr - np.clip(plain, -1, 1)).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", FLOAT32[1:])

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_erosion
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging.ranges import to_uint8
 from sr_pipeline.inference.engines import choose_engine
 from sr_pipeline.inference.engines.tensorflow_engine import TensorFlowEngine
 from sr_pipeline.inference.folding import fold
+from sr_pipeline.inference.models import open_model
 from sr_pipeline.inference.upscaler import Upscaler
 from tests.conftest import NEEDS_BFLOAT16, enlarged_by_keras
 
@@ -141,6 +144,7 @@ def test_memory_does_not_grow_with_the_picture(random_file):
 import re, sys, numpy
 from pathlib import Path
 from sr_pipeline.inference.folding import read_folded
+from sr_pipeline.imaging.ranges import to_uint8
 from sr_pipeline.inference.engines import choose_engine
 from sr_pipeline.inference.upscaler import Upscaler
 image = numpy.ones((int(sys.argv[2]),) * 2 + (3,), numpy.uint8)
@@ -152,3 +156,53 @@ print(peak - image.nbytes - output.nbytes)
         int(subprocess.check_output([sys.executable, "-c", program, random_file, str(edge)])) for edge in (300, 1200)
     )
     assert large - small < 12e6
+
+
+def circles(height, width, dtype, colours):
+    """A disc of the first colour on the second, each larger than what blurs at its edge."""
+    peak = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    rows, columns = np.mgrid[:height, :width]
+    inside = (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (min(height, width) / 3) ** 2
+    picture = np.where(inside[..., np.newaxis], *(np.array(colour) for colour in colours))
+    return (picture * peak).astype(dtype), inside
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("colours", [((0, 0, 0), (1, 1, 1)), ((1, 0, 0), (0, 1, 1))])
+@pytest.mark.parametrize("tile", [27, 200])
+def test_pure_colours_stay_pure(engine, dtype, colours, tile):
+    """Exactly, though these generators are untrained and make anything of them."""
+    image, inside = circles(70, 90, dtype, colours)
+    enlarged = Upscaler(engine, tile)(image)
+    for part in (inside, ~inside):
+        area = binary_erosion(part, np.ones((3, 3)), border_value=1).repeat(4, 0).repeat(4, 1)
+        assert area.sum() > 10_000
+        assert np.array_equal(enlarged[area], image.repeat(4, 0).repeat(4, 1)[area])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "float32",
+        "onnx",
+        pytest.param("bfloat16", marks=NEEDS_BFLOAT16),
+        "openvino",
+        pytest.param("openvino-bfloat16", marks=NEEDS_BFLOAT16),
+    ],
+)
+@pytest.mark.parametrize("model", ["perceptual", "fidelity"])
+def test_pure_colours_stay_pure_in_all_engines(model, name):
+    if name.startswith("openvino") and not importlib.util.find_spec("openvino"):
+        pytest.skip("needs openvino")
+    image, inside = circles(60, 60, np.uint8, ((1, 1, 1), (0, 0, 0)))
+    enlarged = open_model(model, name)(image)
+    for part, value in ((inside, 255), (~inside, 0)):
+        area = binary_erosion(part, np.ones((3, 3)), border_value=1).repeat(4, 0).repeat(4, 1)
+        assert np.all(enlarged[area] == value)
+
+
+def test_what_is_almost_pure_is_left_to_the_generator(engine):
+    """White of 254 does not become 255, nor what the generator makes of it 254."""
+    image = np.full((30, 30, 3), 254, np.uint8)
+    generated = engine.enlarge(engine.features(image / np.float32(255)), (slice(0, 30), slice(0, 30)))
+    assert np.array_equal(Upscaler(engine)(image), to_uint8(generated))

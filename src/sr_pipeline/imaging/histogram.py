@@ -1,11 +1,12 @@
 """Histogram matching as post-processing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_pipeline.imaging.matching_curve import Distribution, Scale, matched_values
 from sr_pipeline.imaging.types import RgbImage
 
 Space = Literal["rgb", "ycbcr", "chroma"]
@@ -14,14 +15,16 @@ Space = Literal["rgb", "ycbcr", "chroma"]
 # ITU-R BT.601, full range as in JFIF: R'G'B' (0-255) to Y'CbCr around 0, 0.
 _TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FROM_YCBCR = np.linalg.inv(_TO_YCBCR)
+_EIGHT_BITS, _CHROMA = Scale(0, 255), Scale(-127.5, 127.5)
 _ROWS = 256  # of a large picture that are handled at once
+_BLOCK = 4  # pixels: the mean of as many in each direction is as soft as the pixels of the input
 
 
 def match_to_input(sr: RgbImage, reference: RgbImage, space: Space = "rgb", strength: float = 1.0) -> RgbImage:
     """Give a super-resolved picture the histograms of the low-resolution input, channel by channel.
 
     The input is the reference, never the original: it is all there is when a picture is really enlarged.
-    Gonzalez & Woods, Digital Image Processing, section 3.3 (histogram specification).
+    Histogram specification, except where ranks are uncertain, as in graphics and text: see ``matching_curve``.
 
     Args:
         sr: super-resolved, (h, w, 3) uint8.
@@ -51,7 +54,7 @@ def match_in_place(picture: NDArray[Any], reference: NDArray[Any]) -> None:
     Whole numbers are matched by one table of all values, so that a large picture is never held a second time.
 
     Args:
-        picture: (h, w) or (h, w, channels), uint8, uint16 or floating; it may be a map of a file.
+        picture: (h, w) or (h, w, channels), uint8, uint16 or floating between 0 and 1; it may be a map of a file.
         reference: of as many channels and the same type.
     """
     if picture.ndim == 3:
@@ -60,53 +63,58 @@ def match_in_place(picture: NDArray[Any], reference: NDArray[Any]) -> None:
     elif np.issubdtype(picture.dtype, np.integer):
         _match_by_table(picture, reference)
     else:
-        picture[...] = _match_channel(picture, reference)
+        picture[...] = _match_channel(picture, reference, Scale(0, 1))
 
 
 def _match_by_table(channel: NDArray[Any], reference: NDArray[Any]) -> None:
-    values = np.iinfo(channel.dtype).max + 1
+    peak = np.iinfo(channel.dtype).max
     parts = [slice(top, top + _ROWS) for top in range(0, channel.shape[0], _ROWS)]
-    counts = np.zeros(values, np.int64)
+    counts, of_means = np.zeros(peak + 1, np.int64), np.zeros(peak + 1, np.int64)
     for part in parts:
-        counts += np.bincount(channel[part].ravel(), minlength=values)
-    wanted = np.bincount(reference.ravel(), minlength=values)
-    present = np.flatnonzero(wanted)
-    table = np.rint(_matching_values(counts, present, wanted[present])).astype(channel.dtype)
+        counts += np.bincount(channel[part].ravel(), minlength=peak + 1)
+        of_means += np.bincount(np.rint(_block_means(channel[part])).astype(np.int64).ravel(), minlength=peak + 1)
+    picture, reduced, wanted = (
+        Distribution.of_counts(part) for part in (counts, of_means, np.bincount(reference.ravel(), minlength=peak + 1))
+    )
+    table = np.zeros(peak + 1, channel.dtype)
+    table[picture.values] = np.rint(matched_values(picture, reduced, wanted, Scale(0, peak)))
     for part in parts:
         channel[part] = table[channel[part]]
 
 
-def _match_channel(channel: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    _, places, counts = np.unique(channel, return_inverse=True, return_counts=True)
-    values, wanted = np.unique(reference, return_counts=True)
-    return _matching_values(counts, values, wanted)[places].reshape(channel.shape)
+def _match_channel(channel: NDArray[Any], reference: NDArray[Any], scale: Scale) -> NDArray[np.float64]:
+    values, places, counts = np.unique(channel, return_inverse=True, return_counts=True)
+    reduced, wanted = (
+        Distribution(*np.unique(part, return_counts=True)) for part in (_block_means(channel), reference)
+    )
+    return matched_values(Distribution(values, counts), reduced, wanted, scale)[places].reshape(channel.shape)
 
 
-def _matching_values(counts: NDArray[Any], values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
-    """What each value of a picture becomes (Gonzalez & Woods, section 3.3).
-
-    Args:
-        counts: how often it occurs, for all values of the picture in their order.
-        values: those of the reference, ascending.
-        wanted: how often each of them occurs there.
-    """
-    quantiles = np.cumsum(counts) / counts.sum()
-    matched: NDArray[np.float64] = np.interp(quantiles, np.cumsum(wanted) / wanted.sum(), values)
-    return matched
+def _block_means(channel: NDArray[Any]) -> NDArray[np.float64]:
+    """The picture reduced: means of blocks of ``_BLOCK`` x ``_BLOCK`` pixels, of what is left of them at the edges."""
+    sums, pixels = channel.astype(np.float64), np.ones(channel.shape)
+    for axis in (0, 1):
+        starts = np.arange(0, channel.shape[axis], _BLOCK)
+        sums, pixels = (np.add.reduceat(array, starts, axis) for array in (sums, pixels))
+    return sums / pixels
 
 
-def _match_channels(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    matched = [_match_channel(image[..., i], reference[..., i]) for i in range(image.shape[-1])]
+def _match_channels(
+    image: NDArray[np.float64], reference: NDArray[np.float64], scales: Sequence[Scale] = (_EIGHT_BITS,) * 3
+) -> NDArray[np.float64]:
+    matched = [_match_channel(image[..., i], reference[..., i], scale) for i, scale in enumerate(scales)]
     return np.stack(matched, axis=-1)
 
 
 def _match_ycbcr(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _match_channels(image @ _TO_YCBCR.T, reference @ _TO_YCBCR.T) @ _FROM_YCBCR.T
+    scales = (_EIGHT_BITS, _CHROMA, _CHROMA)
+    return _match_channels(image @ _TO_YCBCR.T, reference @ _TO_YCBCR.T, scales) @ _FROM_YCBCR.T
 
 
 def _match_chroma(image: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     converted = image @ _TO_YCBCR.T
-    converted[..., 1:] = _match_channels(converted[..., 1:], (reference @ _TO_YCBCR.T)[..., 1:])
+    chroma = _match_channels(converted[..., 1:], (reference @ _TO_YCBCR.T)[..., 1:], (_CHROMA, _CHROMA))
+    converted[..., 1:] = chroma
     return converted @ _FROM_YCBCR.T
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.histogram import match_in_place
+from sr_pipeline.imaging.pure_areas import restore_pure_areas
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.pictures.opening import Pixels
 from sr_pipeline.pictures.reading import Picture, read_picture
@@ -115,7 +116,9 @@ def enlarge(
     else:
         upscale(colour, pixels[..., :3], part_progress(0))
     if match_histogram:
-        match_in_place(pixels[..., 0] if colour.ndim == 2 else pixels[..., :3], colour)
+        enlarged = pixels[..., 0] if colour.ndim == 2 else pixels[..., :3]
+        match_in_place(enlarged, colour)
+        restore_pure_areas(enlarged, colour, SCALE)
     if picture.alpha is not None:
         upscale(_as_rgb(picture.alpha), _GrayChannel(pixels[..., -1]), part_progress(1))
 

@@ -50,7 +50,7 @@ class FoldedGenerator:
             one makes is added to RGB.
         padding: of all convolutions. That of a doubling by 2x2 pads by one; where it reflects, it repeats the edge
             pixel, as a reflected picture of twice the size does.
-        output: what follows ``tail``.
+        output: what follows ``tail``; engines clip what is linear to [-1, 1].
     """
 
     head: Convolution

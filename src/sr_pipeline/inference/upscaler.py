@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.imaging.pure_areas import peak_of, pure_areas, set_pure_areas
 from sr_pipeline.imaging.tiling import Tile, Window, area, plan_tiles
 from sr_pipeline.inference.engines import Engine
 from sr_pipeline.inference.folded_generator import FoldedGenerator
@@ -29,7 +30,8 @@ class Upscaler:
     features sees just 3 of them, and needs 16 times the memory for each: it works on parts of 1/16. Both overlap by
     all they see, so the result is that of the whole picture, except for rounding. All tiles of a picture have the same
     shape, for which oneDNN prepares its operations once. They go one by one: a batch of four of 64x64 takes as long as
-    one of 128x128. Several threads may use one at once.
+    one of 128x128. Several threads may use one at once. Where the picture has one pure colour all around, the
+    result has it exactly, whatever the generator makes of it: see ``pure_areas``.
 
     Args:
         engine: computes the generator.
@@ -103,7 +105,9 @@ class Upscaler:
             for part in parts_of_tile:
                 sr = engine.enlarge(features, Tile(tile.seen, part.seen).inside)
                 done += of_part
-                yield sr[_enlarged(part.inside)], _enlarged(part.kept), done, total
+                kept = sr[_enlarged(part.inside)]
+                set_pure_areas(kept, pure_areas(image, part.kept), 2 * _normalized(image[part.kept]) - 1, SCALE)
+                yield kept, _enlarged(part.kept), done, total
 
 
 def _enlarged(window: Window) -> Window:
@@ -113,8 +117,7 @@ def _enlarged(window: Window) -> Window:
 
 def _normalized(image: NDArray) -> NDArray[np.float32]:
     """Values between 0 and 1."""
-    scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
-    return image.astype(np.float32) / np.float32(scale)
+    return image.astype(np.float32) / np.float32(peak_of(image))
 
 
 def _write(sr: NDArray[np.float32], output: NDArray) -> None:

@@ -20,8 +20,9 @@ def build_generator(
         for_training: use the layers that train faster; such a model cannot be opened by plain Keras.
 
     Returns:
-        A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3)
-        in [-1, 1], float32, for any h and w of at least 5 (the 9x9 reflection padding mirrors 4 pixels).
+        A model from low-resolution RGB (n, h, w, 3) in [0, 1] to super-resolved RGB (n, 4h, 4w, 3), float32, for any h
+        and w of at least 5 (the 9x9 reflection padding mirrors 4 pixels). Black is -1 and white 1; a linear output can
+        go beyond them, so that a loss has a gradient there, and has to be clipped.
     """
     keras.utils.set_random_seed(seed)
     style = Style.of(parameters.padding, dtype, for_training=for_training)

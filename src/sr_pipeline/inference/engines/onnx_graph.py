@@ -82,8 +82,12 @@ class _Nodes:
             x = self.add("DepthToSpace", self._convolve(x, generator.packed_tail, 4, stride=2), blocksize=2)
         else:
             x = self._refine(generator, self.add("DepthToSpace", self._convolve(x, generator.tail, 1), blocksize=SCALE))
-        x = self.add("Tanh", x) if generator.output == "tanh" else x
+        x = self.add("Tanh", x) if generator.output == "tanh" else self._clip(x)
         return self.add("Transpose", x, perm=[0, 2, 3, 1])
+
+    def _clip(self, x: str) -> str:
+        """Values of a linear output that lie beyond black and white, as strong edges have, become these."""
+        return self.add("Clip", x, *(self._weight(np.array(end, np.float32)) for end in (-1, 1)))
 
     def _refine(self, generator: FoldedGenerator, pixels: str) -> str:
         if not generator.refinement:
@@ -103,5 +107,5 @@ class _Nodes:
 
     def _weight(self, values: NDArray) -> str:
         name = f"weight{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name

@@ -72,7 +72,7 @@ class TensorFlowEngine:
         return pixels[..., :3] + x if self.generator.refinement else pixels
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.tanh(x) if self.generator.output == "tanh" else x
+        return tf.tanh(x) if self.generator.output == "tanh" else tf.clip_by_value(x, -1.0, 1.0)
 
     def _convolve(self, x: tf.Tensor, layer: Convolution, margin: int, stride: int = 1) -> tf.Tensor:
         # Constants of the traced function, not its inputs: so oneDNN arranges a kernel for itself once, not each call.
