@@ -17,8 +17,9 @@ from sr_pipeline.inference.models import DEFAULT
 def export(output: Path, model: str, overwrite: bool) -> None:
     """Write a generator as FILE: .onnx, for programs that know neither Keras nor this one, or .keras in 16 bits.
 
-    From pictures (n, h, w, 3) between 0 and 1 to (n, 4h, 4w, 3) between -1 and 1, of any size from 5x5. The .keras file
-    is half as large as the one that training writes.
+    From pictures (n, h, w, 3) between 0 and 1 to (n, 4h, 4w, 3) between -1 and 1, of any size from 5x5. The .onnx file
+    clips its result; that of the .keras file, half as large as the one that training writes, may lie beyond and has to
+    be clipped.
     """
     from sr_pipeline.storage import atomic_write
 
