@@ -124,7 +124,8 @@ def test_a_weights_file_is_looked_for(tmp_path):
     with pytest.raises(UserError, match=r"is missing; set perceptual\.weights to 'packaged'"):
         PerceptualParameters(weights=str(file)).check([LAST_LAYER])
     file.touch()
-    PerceptualParameters(weights=str(file)).check([LAST_LAYER])
+    with pytest.raises(UserError, match=r"vgg\.weights\.h5 does not hold the weights of VGG19 without top \("):
+        PerceptualParameters(weights=str(file)).check([LAST_LAYER])
     PerceptualParameters(weights="imagenet").check([LAST_LAYER])
 
 

@@ -17,8 +17,10 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.measuring import check_metrics
+from sr_pipeline.evaluation.measuring import check_metrics, chosen_metrics
+from sr_pipeline.evaluation.methods import ORDER
 from sr_pipeline.evaluation.metrics import Networks
+from sr_pipeline.evaluation.parameters import HELD_OUT
 from sr_pipeline.evaluation.pictures import check_benchmarks
 from sr_pipeline.installation import CROPS, TRAINING, require
 from sr_pipeline.parameters import ProjectParameters, check_parameters
@@ -52,6 +54,7 @@ class ProjectChecks:
         assert self._parameters is not None
         check_packages(pipeline)
         _check_files(self._parameters, pipeline)
+        _check_kept(pipeline, catalog)
         if self._parameters.evaluate.model is not None:
             _measure_another_model(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
@@ -185,6 +188,49 @@ def _check_files(parameters: ProjectParameters, pipeline: Pipeline) -> None:
     if "params:evaluate" in inputs:
         check_benchmarks(parameters.evaluate.benchmarks)
         check_metrics(parameters.evaluate, Networks(parameters.lpips, parameters.perceptual))
+    if "params:register" in inputs:
+        _check_registered_metric(parameters)
+
+
+def _check_registered_metric(parameters: ProjectParameters) -> None:
+    """Check that an evaluation gives the metric by which generators are compared."""
+    networks = Networks(parameters.lpips, parameters.perceptual)
+    choices = {
+        "set": [HELD_OUT, *parameters.evaluate.benchmarks],
+        "method": list(ORDER),
+        "metric": list(chosen_metrics(parameters.evaluate, networks)),
+    }
+    parts = parameters.register_.metric.split("/")
+    if len(parts) != len(choices):
+        raise UserError(
+            f"register.metric '{parameters.register_.metric}' is not set/method/metric, as val/srgan/psnr_y"
+        )
+    for part, (name, known) in zip(parts, choices.items(), strict=True):
+        if part not in known:
+            raise UserError(
+                f"register.metric '{parameters.register_.metric}': {name} '{part}' will not be measured; choose one "
+                f"of: {', '.join(known)}"
+            )
+
+
+def _check_kept(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Check that nothing is needed that only nodes left out would make, and that no file keeps."""
+    wanted = {name for name in pipeline.inputs() if name not in catalog and not name.startswith("param")}
+    missing = sorted(wanted)
+    makers: list[str] = []
+    everything = all_nodes()
+    while wanted:
+        name = wanted.pop()
+        for node in everything.nodes:
+            if name in node.outputs and node.name not in makers:
+                makers.append(node.name)
+                wanted |= {each for each in node.inputs if each not in catalog and not each.startswith("param")}
+    if missing:
+        chosen = {node.name for node in pipeline.nodes}
+        order = [node.name for node in everything.nodes if node.name in makers and node.name not in chosen]
+        raise UserError(
+            f"{missing[0]} is not kept in a file; choose the nodes that make it as well: {', '.join(order)}"
+        )
 
 
 def _measure_another_model(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -207,6 +253,13 @@ def _check_only_training_is_distributed(distribute: str, pipeline: Pipeline) -> 
             "train.distribute=multi_worker is for kedro run --pipelines=train, started on each machine; run the other "
             "pipelines on one of them, without it"
         )
+
+
+def all_nodes() -> Pipeline:
+    """The nodes of all pipelines."""
+    from sr_pipeline.pipeline_registry import register_pipelines
+
+    return sum(register_pipelines().values(), start=Pipeline([]))
 
 
 def _producer(dataset: str) -> str:

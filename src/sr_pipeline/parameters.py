@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from sr_pipeline.crops.parameters import MaterializeParameters
 from sr_pipeline.errors import UserError
@@ -16,11 +16,18 @@ from sr_pipeline.training.recipes import Recipe, TrainParameters
 class RegisterParameters(Parameters):
     """The MLflow model registry."""
 
-    model_name: str = Field("sr-generator", min_length=1)
+    model_name: str = Field("sr-generator", min_length=1, description="without '/' and ':', which MLflow forbids")
     metric: str = Field(
         "val/srgan/psnr_y",
         description="set/method/metric of metrics.json; more is better unless the metric says otherwise",
     )
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if set("/:") & set(name):
+            raise ValueError("MLflow allows neither '/' nor ':' in the name of a registered model")
+        return name
 
 
 class ProjectParameters(Parameters):
@@ -66,7 +73,9 @@ def _explain(error: ValidationError) -> str:
         return _unknown("parameter", name, _names_beside(first["loc"]))
     if first["type"] == "missing":
         return f"parameter '{name}' is missing; set it in conf/base or with --params={name}=<value>"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    text = first["msg"]
+    own = text.removeprefix("Value error, ")  # of a validator here; others are pydantic's sentences
+    message = own if own != text else text[0].lower() + text[1:]
     return f"parameter '{name}' is {first['input']!r}: {message}"
 
 

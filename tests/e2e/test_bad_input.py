@@ -38,6 +38,16 @@ MISTAKES = {
     "--pipelines=postprocess": "postprocess.pictures is not set; give the folder with --params",
     "--pipelines=materialize": "images.parquet is missing; make it first with kedro run --pipelines=ingest",
     "--pipelines=train": "crops/train is missing; make it first with kedro run --pipelines=materialize",
+    "--nodes=train_generators": "chosen_recipe is not kept in a file; choose the nodes that make it as well: choose",
+    "--from-nodes=super_resolve": "measured_pictures is not kept in a file; choose the nodes that make it as well: lis",
+    "--nodes=train_generator": "Pipeline does not contain nodes named ['train_generator']",
+    "--tags=evaluation": "Pipeline contains no nodes after applying all provided filters",
+    "--params=register.model_name=team/sr": "'register.model_name' is 'team/sr': MLflow allows neither '/' nor ':'",
+    "--params=register.metric=psnr_y": "register.metric 'psnr_y' is not set/method/metric, as val/srgan/psnr_y",
+    "--params=register.metric=val/srgan/lips": "register.metric 'val/srgan/lips': metric 'lips' will not be measured;",
+    "--params=register.metric=set5/srgan/psnr_y": "set 'set5' will not be measured; choose one of: val",
+    "--params=lpips.weights=pyproject.toml": "pyproject.toml does not hold the weights of LPIPS-Alex (",
+    "--params=perceptual.weights=pyproject.toml": "pyproject.toml does not hold the weights of VGG19 without top (",
 }
 
 # Starting Kedro takes seconds: all mistakes are made in one process, which reports as JSON what each command said.

@@ -31,3 +31,11 @@ def test_one_logit_an_image(padding, rng):
     logits = discriminator(rng.uniform(-1, 1, (3, 48, 48, 3)).astype(np.float32))
     assert logits.shape == (3, 1)
     assert logits.dtype == "float32"
+
+
+@pytest.mark.parametrize("filters", [1, 2, 3])
+@pytest.mark.parametrize("batch_normalization", [True, False])
+def test_few_filters(filters, batch_normalization):
+    parameters = DiscriminatorParameters(filters=filters, dense=2, batch_normalization=batch_normalization)
+    model = build_discriminator(parameters, 32)
+    assert model(np.zeros((2, 32, 32, 3), np.float32), training=True).shape == (2, 1)

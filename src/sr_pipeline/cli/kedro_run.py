@@ -5,13 +5,17 @@ Kedro finds the group ``cli`` of this module and prefers its commands to its own
 
 import copy
 import difflib
+import traceback
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import click
 import yaml
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from omegaconf import OmegaConf
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.installation import missing_package
@@ -32,6 +36,16 @@ def _run(**options: Any) -> Any:
         raise click.ClickException(str(missing_package(error))) from error
     except (UserError, DatasetError, yaml.YAMLError) as error:
         raise click.ClickException(_one_line(error)) from error
+    except ValueError as error:
+        if not _is_of_pipeline(error):
+            raise
+        raise click.ClickException(_one_line(error)) from error  # no such node or tag, or none left
+
+
+def _is_of_pipeline(error: BaseException) -> bool:
+    """Whether Kedro's choice of nodes raised this."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals["__name__"]).startswith(("kedro.pipeline", "kedro.framework.session"))
 
 
 def _check_pipeline_names(names: list[str]) -> None:
@@ -57,6 +71,33 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
+def run_project(folder: Path, options: list[str]) -> None:
+    """Run the project in a folder, as ``kedro run`` does with these options; ends the process."""
+    bootstrap_project(folder)
+    run.main(options, prog_name="sr-pipeline run")
+
+
+def _merged_parameters(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """All ``--params`` as one tree; of a parameter that is given twice the last counts."""
+    read = _params_option().callback
+    assert read is not None
+    trees = [value if isinstance(value, dict) else read(context, option, value) for value in values]
+    return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(*trees))) if trees else {}
+
+
+def _params_option() -> click.Parameter:
+    return next(option for option in kedro_run.params if option.name == "params")
+
+
+def _repeatable(option: click.Parameter) -> click.Parameter:
+    """``--params``, of which Kedro heeds only the last."""
+    assert isinstance(option, click.Option)
+    return click.Option(
+        ["--params"], type=click.UNPROCESSED, multiple=True, help=option.help, callback=_merged_parameters
+    )
+
+
 run = copy.copy(kedro_run)
 run.callback = _run
+run.params = [_repeatable(option) if option.name == "params" else option for option in kedro_run.params]
 cli.add_command(run)

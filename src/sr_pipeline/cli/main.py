@@ -10,6 +10,7 @@ from sr_pipeline.cli.app import app
 from sr_pipeline.cli.compare import compare
 from sr_pipeline.cli.export import export
 from sr_pipeline.cli.promote import promote
+from sr_pipeline.cli.run import run
 from sr_pipeline.cli.upscale import upscale
 from sr_pipeline.errors import UserError
 from sr_pipeline.installation import missing_package
@@ -18,10 +19,10 @@ from sr_pipeline.installation import missing_package
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Enlarge pictures, and work with what trainings made. Trainings and evaluations are started by kedro run."""
+    """Enlarge pictures, train and evaluate generators, and work with what trainings made."""
 
 
-for _command in (upscale, app, compare, promote, export):
+for _command in (upscale, app, run, compare, promote, export):
     cli.add_command(_command)
 
 

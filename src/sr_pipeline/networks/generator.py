@@ -4,7 +4,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_pipeline.networks.layers import Style, convolve, double, enlarge_at_once, normalize, prelu, refine
+from sr_pipeline.networks.layers import (
+    Style,
+    convolve,
+    convolve_to_picture,
+    double,
+    enlarge_at_once,
+    normalize,
+    prelu,
+    refine,
+)
 from sr_pipeline.networks.parameters import SCALE, GeneratorParameters
 
 
@@ -52,7 +61,7 @@ def build_generator(
     else:
         for index in (1, 2):
             x = double(x, parameters.filters, parameters.upsampling, style, f"double{index}")
-        x = convolve(x, 3, 9, style, name="tail_conv")
+        x = convolve_to_picture(x, 9, style, "tail_conv")
     outputs = keras.layers.Activation(parameters.output, dtype="float32", name="super_resolved")(x)
     model = keras.Model(inputs, outputs, name="generator")
     if parameters.initialization == "interpolating":

@@ -20,7 +20,7 @@ class Style:
         dtype: the type they compute in.
         normalization: Keras' class of batch normalization, or one that computes the same faster.
         synchronized: whether batch normalization takes its moments over the batches of all devices.
-        few_filters_convolution: the same for convolutions whose output is a picture.
+        picture_convolution: the same for convolutions whose output is a picture.
         doubling_convolution: one that also enlarges by nearest neighbours; None: two separate layers.
         phases_constraint: keeps the phases of a convolution equal in training.
         deterministic_split: what gives a tensor to two users whose gradients are added in one order.
@@ -29,7 +29,7 @@ class Style:
     padding: Padding
     dtype: keras.DTypePolicy
     normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization
-    few_filters_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
+    picture_convolution: type[keras.layers.Conv2D] = keras.layers.Conv2D
     doubling_convolution: type[keras.layers.Conv2D] | None = None
     phases_constraint: type[keras.constraints.Constraint] | None = None
     deterministic_split: type[keras.layers.Layer] | None = None
@@ -87,8 +87,7 @@ def convolve(
 ) -> keras.KerasTensor:
     """Convolution that keeps the size (or divides it by ``strides``, rounding up)."""
     x, padding = _padded(x, kernel, style, name)
-    layer = style.few_filters_convolution if filters <= 3 else keras.layers.Conv2D
-    return layer(
+    return keras.layers.Conv2D(
         filters,
         kernel,
         strides=strides,
@@ -97,6 +96,12 @@ def convolve(
         dtype=style.dtype,
         name=name,
     )(x)
+
+
+def convolve_to_picture(x: keras.KerasTensor, kernel: int, style: Style, name: str) -> keras.KerasTensor:
+    """Convolution at the full size, of which both edges are even, to the RGB of a picture."""
+    x, padding = _padded(x, kernel, style, name)
+    return style.picture_convolution(3, kernel, padding=padding, dtype=style.dtype, name=name)(x)
 
 
 def prelu(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
@@ -165,7 +170,7 @@ def refine(
     for index in range(1, layers):
         x = convolve(x, features.shape[-1], 3, style, name=f"{name}{index}_conv")
         x = prelu(x, style, f"{name}{index}_prelu")
-    x = convolve(x, 3, 3, style, name=f"{name}_conv")
+    x = convolve_to_picture(x, 3, style, f"{name}_conv")
     return keras.layers.Add(dtype=style.dtype, name=f"{name}_add")([picture, x])
 
 

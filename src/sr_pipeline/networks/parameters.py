@@ -111,7 +111,7 @@ class PerceptualParameters(Parameters):
     )
 
     def check(self, layers: Iterable[FeatureLayer]) -> None:
-        """Check that the weights file, if one is named, exists, or that the packaged weights reach all ``layers``.
+        """Check that the weights file, if one is named, can be one, or that the packaged weights reach all ``layers``.
 
         Raises:
             UserError: if not; the message names all choices.
@@ -123,8 +123,16 @@ class PerceptualParameters(Parameters):
                     f"VGG19's {beyond[0]} is wanted, and the weights in this package end at {LAST_PACKAGED_LAYER}: "
                     f"{WEIGHTS_CHOICES}; or compare another layer with perceptual.layer={LAST_PACKAGED_LAYER}"
                 )
-        elif self.weights not in ("imagenet", "untrained") and not Path(self.weights).is_file():
+        elif self.weights not in ("imagenet", "untrained"):
+            self._check_file(Path(self.weights))
+
+    def _check_file(self, file: Path) -> None:
+        if not file.is_file():
             raise UserError(f"the VGG19 weights file {self.weights} is missing; {WEIGHTS_CHOICES}")
+        from sr_pipeline.networks.weights_check import vgg19_fault
+
+        if fault := vgg19_fault(file):
+            raise UserError(f"{file} does not hold the weights of VGG19 without top ({fault}); {WEIGHTS_CHOICES}")
 
 
 def depth_of(layer: FeatureLayer) -> int:
@@ -140,13 +148,19 @@ class LpipsParameters(Parameters):
     )
 
     def check_file(self) -> None:
-        """Check that the weights file, if one is named, exists.
+        """Check that the weights file, if one is named, exists and can be one of LPIPS-Alex.
 
         Raises:
             UserError: if it does not.
         """
-        if self.weights not in (None, "packaged") and not Path(str(self.weights)).is_file():
+        if self.weights in (None, "packaged"):
+            return
+        file, choices = Path(str(self.weights)), "set lpips.weights to 'packaged', to an .npz file of LPIPS-Alex, or"
+        if not file.is_file():
+            raise UserError(f"the LPIPS weights file {file} is missing; {choices} to null to leave LPIPS out")
+        from sr_pipeline.networks.weights_check import lpips_fault
+
+        if fault := lpips_fault(file):
             raise UserError(
-                f"the LPIPS weights file {self.weights} is missing; set lpips.weights to 'packaged', to an .npz file "
-                "of LPIPS-Alex, or to null to leave LPIPS out"
+                f"{file} does not hold the weights of LPIPS-Alex ({fault}); {choices} to null to leave LPIPS out"
             )

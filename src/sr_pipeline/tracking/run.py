@@ -139,9 +139,16 @@ def dvc_process() -> str | None:
     import psutil
 
     for parent in psutil.Process().parents():
-        if any(Path(argument).name.startswith("dvc") for argument in parent.cmdline()[:2]):
+        if _is_dvc(parent.cmdline()):
             return f"{parent.pid}@{parent.create_time():.2f}"
     return None
+
+
+def _is_dvc(command: list[str]) -> bool:
+    """Whether a command line starts DVC: its program, by an interpreter or not, or its module."""
+    if any(Path(argument).name.startswith("dvc") for argument in command[:2]):
+        return True
+    return "-m" in command and command[command.index("-m") + 1 :][:1] == ["dvc"]
 
 
 def _described(parameters: ProjectParameters) -> dict[str, str]:

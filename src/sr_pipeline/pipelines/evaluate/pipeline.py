@@ -79,5 +79,6 @@ def create_pipeline() -> Pipeline:
                 outputs="report",
                 name="write_report",
             ),
-        ]
+        ],
+        tags="evaluate",
     )

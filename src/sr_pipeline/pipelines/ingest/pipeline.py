@@ -22,5 +22,6 @@ def create_pipeline() -> Pipeline:
                 name="inspect_photographs",
             ),
             node(draw_contact_sheet, inputs="images", outputs="contact_sheet", name="draw_contact_sheet"),
-        ]
+        ],
+        tags="ingest",
     )

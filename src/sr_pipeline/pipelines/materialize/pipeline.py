@@ -15,5 +15,6 @@ def create_pipeline() -> Pipeline:
                 outputs=["crops_train", "crops_val"],
                 name="materialize_crops",
             )
-        ]
+        ],
+        tags="materialize",
     )

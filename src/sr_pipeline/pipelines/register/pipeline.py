@@ -15,5 +15,6 @@ def create_pipeline() -> Pipeline:
                 outputs=None,
                 name="register_generator",
             )
-        ]
+        ],
+        tags="register",
     )

@@ -29,5 +29,6 @@ def create_pipeline() -> Pipeline:
                 outputs=["generators", "best_generator", "history", "samples", "mlflow_run"],
                 name="train_generators",
             ),
-        ]
+        ],
+        tags="train",
     )
