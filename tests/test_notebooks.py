@@ -122,6 +122,12 @@ def test_power_does_not_change_with_brightness(rng):
     np.testing.assert_allclose(power_by_frequency(picture)[1], power_by_frequency(picture + 10)[1])
 
 
+def test_power_adds_up_to_that_of_the_picture(rng):
+    """Of a row of 8 pixels, each of 8 bands has one component (Parseval's theorem)."""
+    row = rng.uniform(0, 255, (1, 8))
+    assert power_by_frequency(row, bins=8)[1].sum() == pytest.approx(((row - row.mean()) ** 2).sum())
+
+
 def test_fine_detail_is_what_a_smaller_picture_cannot_hold():
     fine = 50 * np.cos(2 * np.pi * 0.25 * (np.arange(96) + 0.5))
     np.testing.assert_allclose(fine_detail(wave(0.25), 4), np.tile(fine, (64, 1)), atol=1e-9)

@@ -71,6 +71,16 @@ def test_the_others_are_done(files):
         assert len(written) == sum("output" in result for result in results), "nothing half-written is left"
 
 
+def test_of_two_that_would_become_one_the_second_is_left_out(tmp_path, capsys):
+    (tmp_path / "a.bmp").write_bytes(encoded("BMP", size=(9, 7)))
+    (tmp_path / "a.gif").write_bytes(encoded("GIF", size=(8, 8)))
+    jobs = plan([str(tmp_path)], tmp_path / "out", None).jobs
+    assert not enlarge_all(Batch(jobs, Options(overwrite=True), as_json=False), lambda: nearest)
+    assert f"{jobs[1].source} is not enlarged: {jobs[0].source} becomes" in capsys.readouterr().err
+    with Image.open(tmp_path / "out/a.png") as picture:
+        assert picture.size == (36, 28)
+
+
 def test_an_error_that_nobody_foresaw(tmp_path, capsys):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(encoded("PNG"))

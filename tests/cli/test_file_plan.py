@@ -1,9 +1,12 @@
 """Which files become which."""
 
+import click
 import pytest
 
 from sr_pipeline.cli.file_plan import plan
+from sr_pipeline.cli.upscale import upscale
 from sr_pipeline.errors import UserError
+from sr_pipeline.pictures.writing import SUFFIXES
 
 
 @pytest.fixture
@@ -130,3 +133,9 @@ def planned_result(here, name):
 def test_outputs_that_cannot_be(here, inputs, output, format_name, sentence):
     with pytest.raises(UserError, match=sentence):
         planned(*inputs, output=output, format_name=format_name)
+
+
+def test_the_command_line_offers_all_formats():
+    (option,) = (parameter for parameter in upscale.params if parameter.name == "format_name")
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == tuple(SUFFIXES)

@@ -2,8 +2,10 @@ import subprocess
 import sys
 
 import pytest
+from kedro.io import DatasetError
 
-from sr_pipeline.cli.kedro_run import run
+from sr_pipeline.cli.kedro_run import _one_line, run
+from sr_pipeline.datasets.keras_generators import KerasGeneratorsDataset
 from tests.conftest import REPOSITORY
 
 
@@ -34,3 +36,12 @@ def test_run_is_what_kedro_run_is(tmp_path):
     done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.endswith("is not the folder of a project: it needs pyproject.toml and conf/base\n")
+
+
+def test_of_an_error_that_kedro_wraps_the_users_part_is_said(tmp_path):
+    dataset = KerasGeneratorsDataset(filepath=str(tmp_path), files={"srgan": "generator.keras"})
+    with pytest.raises(DatasetError) as wrapped:
+        dataset.load()
+    assert _one_line(wrapped.value) == (
+        f"there is no trained generator at {tmp_path}/generator.keras; make one with kedro run --pipelines=train"
+    )

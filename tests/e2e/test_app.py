@@ -1,5 +1,6 @@
 """The page, in a real browser."""
 
+import http.client
 import io
 import json
 import socket
@@ -155,6 +156,33 @@ def test_limits(app):
     request = urllib.request.Request(f"{app[0]}/api/models", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request)
+
+
+def test_what_the_page_drops_is_gone(app):
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(buffer, "PNG")
+    _, answer = send(app, buffer.getvalue(), name="a.png")
+    address = f"{app[0]}/api/jobs/{answer['id']}"
+    urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=PATIENCE)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(address, timeout=PATIENCE)
+
+
+def test_it_starts_again_at_the_port_it_has_just_left(finished, tmp_path):
+    """A connection that the page ended keeps the port for a minute, unless the next one says that it may share it."""
+    port = free_port()
+    command = finished.command("sr-pipeline", "app", "--port", str(port), "--no-open")
+    options = {"cwd": finished.folder, "env": finished.environment() | {"TMPDIR": str(tmp_path)}}
+    address = f"http://127.0.0.1:{port}"
+    with running(command, address, tmp_path / "log", **options) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        connection.request("GET", "/api/models")
+        connection.getresponse().read()  # and the connection stays open
+        process.terminate()
+        process.wait(timeout=PATIENCE)
+        connection.close()
+    with running(command, address, tmp_path / "log", **options):
+        pass
 
 
 def test_other_sites_are_refused_and_heads_are_answered(app):

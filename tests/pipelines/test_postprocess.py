@@ -38,6 +38,19 @@ def test_strength(folders, photograph):
     assert np.array_equal(np.asarray(without["a"]()), np.asarray(Image.open(folders[0] / "a.png")))
 
 
+def test_of_several_files_of_one_name_the_last_is_taken(tmp_path):
+    """Whatever the order in which the file system lists them."""
+    pictures, inputs = tmp_path / "pictures", tmp_path / "inputs"
+    pictures.mkdir()
+    inputs.mkdir()
+    for number in range(12):
+        Image.new("RGB", (16, 16), "gray").save(pictures / f"{number}.png")
+        for ending in ("bmp", "png") if number % 2 else ("png", "bmp"):
+            Image.new("RGB", (4, 4), {"bmp": "black", "png": "white"}[ending]).save(inputs / f"{number}.{ending}")
+    matched = match_folder(PostprocessParameters(pictures=pictures, inputs=inputs))
+    assert [np.asarray(matched[str(number)]()).min() for number in range(12)] == [255] * 12
+
+
 def test_folders_that_are_not_there(folders, tmp_path):
     with pytest.raises(UserError, match=r"postprocess\.pictures is not set"):
         match_folder(PostprocessParameters())

@@ -11,7 +11,8 @@ class FileServer(ThreadingHTTPServer):
     """Serves ``files``, by path without the leading slash.
 
     ``faults`` holds for each path what goes wrong with its next requests, one each: a status code; ``("drop", n)``
-    ends the connection after n bytes of the body; ``"no length"`` leaves out Content-Length.
+    ends the connection after n bytes of the body; ``"no length"`` leaves out Content-Length. Without ``ranges`` it
+    always sends whole files, without ``versions`` no ETag.
     """
 
     daemon_threads = True
@@ -22,6 +23,7 @@ class FileServer(ThreadingHTTPServer):
         self.faults: dict[str, list] = {}
         self.requests: list[tuple[str, str | None]] = []
         self.ranges = True
+        self.versions = True
 
     def url(self, path):
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -54,7 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("ETag", version)
+        if self.server.versions:
+            self.send_header("ETag", version)
         if fault == "no length":
             self.send_header("Connection", "close")
             self.close_connection = True

@@ -46,6 +46,16 @@ def test_dropped_connections_are_taken_up_where_they_broke(server, tmp_path):
     assert starts[-1] == "bytes=300001-"
 
 
+def test_without_a_version_a_broken_download_starts_over(server, tmp_path):
+    """What has arrived may be of another file by then."""
+    server.versions = False
+    server.faults["a.zip"] = [("drop", 100_000)]
+    fetch(Download(server.url("a.zip"), tmp_path / "a.zip"))
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == [None, None]
+    assert names(tmp_path) == ["a.zip"]
+
+
 def test_a_later_run_takes_up_what_an_earlier_one_left(server, tmp_path):
     server.faults["a.zip"] = [("drop", 300_000), 500, 500, 500, 500]
     job = Download(server.url("a.zip"), tmp_path / "a.zip")

@@ -6,6 +6,7 @@ import pytest
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.features import FeatureExtractor
+from sr_pipeline.processor import processor_name
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.devices import open_devices
 from sr_pipeline.training.recipes import Recipe
@@ -103,3 +104,9 @@ def test_several_machines_need_to_know_of_each_other(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="multi_worker needs the environment variable TF_CONFIG"):
         open_devices("multi_worker")
+
+
+def test_the_device_is_named():
+    devices = open_devices("none")
+    name = devices.kind if devices.compiled else f"{processor_name()} (CPU)"  # compiled on GPUs alone
+    assert devices.describe() == f"1 x {name}"
