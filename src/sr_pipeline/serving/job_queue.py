@@ -16,8 +16,9 @@ import numpy as np
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Options, Upscale, enlarge_file
+from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.pictures.reading import Metadata, Picture, decode_picture, size_of
-from sr_pipeline.pictures.writing import format_of, write_png
+from sr_pipeline.pictures.writing import Format, check_fits, format_of, write_png
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ _LONGEST_STEM = 200  # bytes; the ending and what is added come to it
 KEEP_SECONDS = 1800.0
 """How long a result is kept after it was last asked for."""
 
+_GLANCE = 0.1  # seconds until the worker sees that its job was dropped
+_LAST_TILE = 2.0  # seconds that the end of the page waits for the worker
+
 
 class Models(Protocol):
     """The models that can be chosen, and how one is opened."""
@@ -47,9 +51,16 @@ class Models(Protocol):
         """The model of that name, ready to enlarge; UserError if there is none."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
-    """A picture to enlarge, and how far that is."""
+    """A picture to enlarge, and how far that is.
+
+    Attributes:
+        before: width and height.
+        size: of the result, once there is one.
+        bytes: of its file.
+        readers: who is being sent one of its files, which stay as long.
+    """
 
     id: str
     folder: Path
@@ -64,6 +75,8 @@ class Job:
     error: str | None = None
     seconds: float = 0.0
     size: tuple[int, int] | None = None
+    bytes: int | None = None
+    readers: int = 0
     last_asked: float = field(default_factory=time.monotonic)
 
     def status(self, position: int) -> dict[str, Any]:
@@ -77,7 +90,7 @@ class Job:
             "seconds": round(self.seconds, 2),
             "before": self.before,
             "size": self.size,
-            "bytes": self.target.stat().st_size if self.state == "done" else None,
+            "bytes": self.bytes,
             "name": self.target.name,
         }
 
@@ -121,12 +134,15 @@ class JobQueue:
             folder = self._folder / identity
             with self._decoding:
                 picture = decode_picture(content)
-                folder.mkdir()
-                _write_before(folder / "before.png", picture)
-            source = folder / "source"
-            source.write_bytes(content)
+                try:
+                    folder.mkdir()
+                    _write_before(folder / "before.png", picture)
+                    (folder / "source").write_bytes(content)
+                except OSError as error:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise BusyError(f"There is no room for the picture here ({error.strerror}).") from error
             target = folder / _result_name(name, picture)
-            job = Job(identity, folder, source, target, model, match_histogram, picture.size)
+            job = Job(identity, folder, folder / "source", target, model, match_histogram, picture.size)
             with self._lock:
                 self._jobs[identity] = job
             self._queue.put(job)
@@ -156,10 +172,30 @@ class JobQueue:
         return job
 
     def position(self, job: Job) -> int:
-        """How many jobs are before it."""
+        """How many jobs are before it; 0 for one that was forgotten."""
         with self._lock:
-            ahead = list(self._jobs.values())
-        return sum(other.state in _ACTIVE for other in ahead[: ahead.index(job)])
+            known = list(self._jobs.values())
+        ahead = known[: known.index(job)] if job in known else []
+        return sum(other.state in _ACTIVE for other in ahead)
+
+    @contextmanager
+    def reading(self, identity: str) -> Iterator[Job]:
+        """The job of that number, whose files stay until the end of the block.
+
+        Raises:
+            KeyError: if there is none, or no longer.
+        """
+        with self._lock:
+            job = self.find(identity)
+            job.readers += 1
+        try:
+            yield job
+        finally:
+            with self._lock:
+                job.readers -= 1
+                forgotten = identity not in self._jobs
+            if forgotten:
+                self._remove_files(job)
 
     def forget(self, identity: str) -> None:
         """Remove a job and its files; a running one stops at its next tile."""
@@ -169,11 +205,22 @@ class JobQueue:
                 return
             if job.state in _ACTIVE:
                 job.state = "dropped"
-        shutil.rmtree(job.folder, ignore_errors=True)
+        self._remove_files(job)
 
     def close(self) -> None:
-        """Let the worker end after its present job."""
+        """Drop what is waiting or running, and let the worker end."""
+        with self._lock:
+            identities = list(self._jobs)
+        for identity in identities:
+            self.forget(identity)
         self._queue.put(None)
+        self._thread.join(_LAST_TILE)
+
+    def _remove_files(self, job: Job) -> None:
+        """Remove the files of a forgotten job, unless somebody reads them: who does removes them later."""
+        with self._lock:
+            if job.readers == 0:
+                shutil.rmtree(job.folder, ignore_errors=True)
 
     def _forget_old(self) -> None:
         now = time.monotonic()
@@ -182,25 +229,41 @@ class JobQueue:
                 self.forget(job.id)
 
     def _work(self) -> None:
+        """Enlarge one picture after the other.
+
+        Each has a thread of its own, so that one that was dropped holds up nobody, although writing its file cannot be
+        stopped: half a minute for the largest. One such thread is left behind at most.
+        """
+        left_behind: threading.Thread | None = None
         while (job := self._queue.get()) is not None:
             with self._lock:
                 if job.state == "dropped":
                     continue
                 job.state = "running"
-            error = self._enlarge(job)
-            with self._lock:
-                dropped = job.state == "dropped"
-                if not dropped:
-                    job.error, job.state = error, "failed" if error else "done"
-            if dropped:  # enlarging may have made the folder again
-                shutil.rmtree(job.folder, ignore_errors=True)
+            thread = threading.Thread(target=self._run, args=(job,), name=f"upscale {job.id}", daemon=True)
+            thread.start()
+            while thread.is_alive() and (job.state != "dropped" or left_behind):
+                thread.join(_GLANCE)
+                if left_behind and not left_behind.is_alive():
+                    left_behind = None
+            if thread.is_alive():
+                left_behind = thread
+
+    def _run(self, job: Job) -> None:
+        error = self._enlarge(job)
+        with self._lock:
+            dropped = job.state == "dropped"
+            if not dropped:
+                job.error, job.state = error, "failed" if error else "done"
+        if dropped:  # enlarging may have made the folder again
+            self._remove_files(job)
 
     def _enlarge(self, job: Job) -> str | None:
         """Enlarge one picture; what the page says if that failed."""
         options = Options(match_histogram=job.match_histogram)
         try:
             done = enlarge_file(job.source, job.target, self._models.open(job.model), options, _reporter(job))
-            job.size, job.seconds = done.size, done.seconds
+            job.size, job.seconds, job.bytes = done.size, done.seconds, job.target.stat().st_size
         except UserError as error:
             return sentence(error)
         except Exception:  # the page must go on
@@ -238,10 +301,23 @@ def _write_before(file: Path, picture: Picture) -> None:
 
 
 def _result_name(name: str, picture: Picture) -> str:
-    """The name of a result: browsers show neither TIFF nor 16 bits, and JPEG has no transparency."""
+    """The name of a result: as the picture's, but a PNG file where the page could not show or JPEG not hold it.
+
+    Browsers show neither TIFF nor 16 bits; JPEG has no transparency, and like WebP a longest edge.
+    """
     plain = picture.alpha is None and picture.colour.dtype == np.uint8
-    suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
+    kind = format_of(Path(name))
+    suffix = Path(name).suffix if kind in ("jpeg", "webp") and plain and _fits(kind, picture) else ".png"
     return f"{_cut_name(Path(name).stem) or 'picture'}_x4{suffix}"
+
+
+def _fits(kind: str, picture: Picture) -> bool:
+    width, height = (SCALE * edge for edge in picture.size)
+    try:
+        check_fits(Format(kind, 95), (width, height), picture.colour.dtype, transparent=picture.alpha is not None)
+    except UserError:
+        return False
+    return True
 
 
 def _cut_name(stem: str) -> str:

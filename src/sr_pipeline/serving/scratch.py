@@ -16,7 +16,11 @@ _LOCK = "lock"  # held as long as the process lives, however it ends
 def scratch_folder() -> Iterator[Path]:
     """A temporary folder; first, those that dead processes left are removed."""
     _remove_abandoned()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, (Path(name) / f"{_LOCK}.new").open("w") as lock:
+    # What is still written when the page ends must not keep it from ending.
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,
+        (Path(name) / f"{_LOCK}.new").open("w") as lock,
+    ):
         _lock(lock)
         (Path(name) / f"{_LOCK}.new").rename(Path(name) / _LOCK)  # so that it is never there unlocked
         yield Path(name)
