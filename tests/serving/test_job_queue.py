@@ -155,7 +155,7 @@ def test_without_room_on_the_disk_a_sentence_says_so_and_nothing_stays(tmp_path,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sr_pipeline.serving.job_queue.write_png", full)
+    monkeypatch.setattr("sr_pipeline.serving.job_files.write_png", full)
     queue = JobQueue(tmp_path, Models())
     with pytest.raises(BusyError, match=r"^There is no room for the picture here \(No space left on device\)\.$"):
         take(queue)
@@ -204,6 +204,16 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch
         take(queue, encoded("1", 0, (3000, 2000)))
     queue.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_with_damaged_extras_is_taken_as_upscale_does(tmp_path):
+    from tests.serving.test_requests import damaged_extras
+
+    queue = JobQueue(tmp_path, Models())
+    job = take(queue, damaged_extras(encoded()))
+    wait_for(lambda: job.state not in ("waiting", "running"))
+    assert (job.state, job.size) == ("done", (36, 28))
+    queue.close()
 
 
 def test_no_two_pictures_are_decoded_at_once(tmp_path, monkeypatch):

@@ -108,6 +108,17 @@ def test_rows_without_a_picture(value):
         file_in(value)
 
 
+def damaged_extras(file):
+    """A PNG file with a text whose checksum is wrong, at which Pillow stops."""
+    text = b"\0\0\0\3tEXta\0c" + bytes(4)
+    return file[:33] + text + file[33:]
+
+
+def test_a_picture_with_damaged_extras_is_enlarged_as_upscale_does():
+    file = file_of(Image.effect_noise((40, 30), 50))
+    assert enlarge_file(damaged_extras(file), nearest) == enlarge_file(file, nearest)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -12,13 +12,11 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, Protocol
 
-import numpy as np
-
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Options, Upscale, enlarge_file
-from sr_pipeline.networks.parameters import SCALE
-from sr_pipeline.pictures.reading import Metadata, Picture, decode_picture, size_of
-from sr_pipeline.pictures.writing import Format, check_fits, format_of, write_png
+from sr_pipeline.pictures.reading import decode_picture, size_of
+from sr_pipeline.serving.headers import readable
+from sr_pipeline.serving.job_files import result_name, write_before
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +31,11 @@ MAX_PIXELS = 4_000_000
 MAX_WAITING = 8
 """Pictures in the queue; more are refused."""
 
-_LONGEST_STEM = 200  # bytes; the ending and what is added come to it
 KEEP_SECONDS = 1800.0
 """How long a result is kept after it was last asked for."""
 
-_GLANCE = 0.1  # seconds until the worker sees that its job was dropped
-_LAST_TILE = 2.0  # seconds that the end of the page waits for the worker
+_GLANCE = 0.1  # seconds until it is seen that a running job was dropped
+_LAST_TILE = 2.0  # seconds that are waited for one that was dropped
 
 
 class Models(Protocol):
@@ -111,7 +108,7 @@ class JobQueue:
         self._queue: Queue[Job | None] = Queue()
         self._lock = threading.Lock()
         self._decoding = threading.Lock()  # one picture at a time: each may need 16 times its file's size and more
-        self._thread = threading.Thread(target=self._work, name="upscale", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
     def take(self, name: str, content: bytes, model: str, *, match_histogram: bool) -> Job:
@@ -124,7 +121,7 @@ class JobQueue:
         if model and model not in {known["name"] for known in self._models.listed()}:
             raise UserError(NOT_OFFERED)
         with self._place():
-            width, height = size_of(content)
+            width, height = size_of(readable(content))
             if width * height > MAX_PIXELS:
                 raise UserError(
                     f"is too large ({width}x{height}); here, at most {MAX_PIXELS // 1_000_000} megapixels are "
@@ -136,12 +133,12 @@ class JobQueue:
                 picture = decode_picture(content)
                 try:
                     folder.mkdir()
-                    _write_before(folder / "before.png", picture)
+                    write_before(folder / "before.png", picture)
                     (folder / "source").write_bytes(content)
                 except OSError as error:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise BusyError(f"There is no room for the picture here ({error.strerror}).") from error
-            target = folder / _result_name(name, picture)
+            target = folder / result_name(name, picture)
             job = Job(identity, folder, folder / "source", target, model, match_histogram, picture.size)
             with self._lock:
                 self._jobs[identity] = job
@@ -229,27 +226,29 @@ class JobQueue:
                 self.forget(job.id)
 
     def _work(self) -> None:
-        """Enlarge one picture after the other.
+        """Let one picture after the other be enlarged.
 
-        Each has a thread of its own, so that one that was dropped holds up nobody, although writing its file cannot be
-        stopped: half a minute for the largest. One such thread is left behind at most.
+        One that was dropped holds up the next for moments only, although writing its file cannot be stopped, which
+        takes half a minute for the largest: its worker is left behind. There is one such worker at most.
         """
-        left_behind: threading.Thread | None = None
+        worker, left_behind = _Worker(self._run), None
         while (job := self._queue.get()) is not None:
             with self._lock:
                 if job.state == "dropped":
                     continue
                 job.state = "running"
-            thread = threading.Thread(target=self._run, args=(job,), name=f"upscale {job.id}", daemon=True)
-            thread.start()
-            while thread.is_alive() and (job.state != "dropped" or left_behind):
-                thread.join(_GLANCE)
-                if left_behind and not left_behind.is_alive():
-                    left_behind = None
-            if thread.is_alive():
-                left_behind = thread
+            worker.begin(job)
+            while not worker.idle.wait(_GLANCE):
+                if job.state != "dropped" or (left_behind and not left_behind.idle.is_set()):
+                    continue
+                if not worker.idle.wait(_LAST_TILE):
+                    worker.end()
+                    left_behind, worker = worker, _Worker(self._run)
+                break
+        worker.end()
 
     def _run(self, job: Job) -> None:
+        """Enlarge a picture and say what came of it."""
         error = self._enlarge(job)
         with self._lock:
             dropped = job.state == "dropped"
@@ -274,6 +273,38 @@ class JobQueue:
         return None
 
 
+class _Worker:
+    """A thread that enlarges what it is given.
+
+    There are few of them, and not one for each picture: engines and allocators keep memory for every thread that ever
+    computed.
+
+    Attributes:
+        idle: that it has nothing to do.
+    """
+
+    def __init__(self, enlarge: Callable[[Job], None]) -> None:
+        self.idle = threading.Event()
+        self.idle.set()
+        self._enlarge = enlarge
+        self._given: Queue[Job | None] = Queue()
+        threading.Thread(target=self._work, name="upscale", daemon=True).start()
+
+    def begin(self, job: Job) -> None:
+        """Enlarge ``job``; returns at once."""
+        self.idle.clear()
+        self._given.put(job)
+
+    def end(self) -> None:
+        """Let the thread end after its present job."""
+        self._given.put(None)
+
+    def _work(self) -> None:
+        while (job := self._given.get()) is not None:
+            self._enlarge(job)
+            self.idle.set()
+
+
 class BusyError(UserError):
     """The queue is full."""
 
@@ -289,41 +320,6 @@ def _reporter(job: Job) -> Callable[[int, int], None]:
         job.done, job.total = done, total
 
     return report
-
-
-def _write_before(file: Path, picture: Picture) -> None:
-    """The picture, upright and of a kind that every browser shows, with its transparency and its colours' meaning."""
-    channels = [picture.colour[..., np.newaxis] if picture.colour.ndim == 2 else picture.colour]
-    channels += [] if picture.alpha is None else [picture.alpha[..., np.newaxis]]
-    pixels = np.concatenate(channels, axis=-1)
-    with file.open("wb") as stream:
-        write_png(stream, pixels, Metadata(icc_profile=picture.metadata.icc_profile))
-
-
-def _result_name(name: str, picture: Picture) -> str:
-    """The name of a result: as the picture's, but a PNG file where the page could not show or JPEG not hold it.
-
-    Browsers show neither TIFF nor 16 bits; JPEG has no transparency, and like WebP a longest edge.
-    """
-    plain = picture.alpha is None and picture.colour.dtype == np.uint8
-    kind = format_of(Path(name))
-    suffix = Path(name).suffix if kind in ("jpeg", "webp") and plain and _fits(kind, picture) else ".png"
-    return f"{_cut_name(Path(name).stem) or 'picture'}_x4{suffix}"
-
-
-def _fits(kind: str, picture: Picture) -> bool:
-    width, height = (SCALE * edge for edge in picture.size)
-    try:
-        check_fits(Format(kind, 95), (width, height), picture.colour.dtype, transparent=picture.alpha is not None)
-    except UserError:
-        return False
-    return True
-
-
-def _cut_name(stem: str) -> str:
-    """A name from a browser as one that every file system takes: file systems count bytes, not characters."""
-    printable = "".join(character for character in stem if character.isprintable())
-    return printable.encode("utf-8", "ignore")[:_LONGEST_STEM].decode("utf-8", "ignore").strip()
 
 
 def sentence(error: UserError) -> str:

@@ -13,6 +13,7 @@ from sr_pipeline.inference.enlargement import Upscale, enlarge, result_shape
 from sr_pipeline.pictures.opening import open_image
 from sr_pipeline.pictures.reading import decode_picture
 from sr_pipeline.pictures.writing import write_png
+from sr_pipeline.serving.headers import readable
 
 MAX_PIXELS = 1_000_000
 """Largest picture that is taken: MLflow ends a request after 60 seconds, in which two cores do some twice that."""
@@ -76,7 +77,7 @@ def enlarge_file(content: bytes, upscale: Upscale) -> bytes:
 def _check_header(content: bytes) -> None:
     """Refuse by what the head of the file says, before anything is decoded."""
     try:
-        with open_image(content) as picture:
+        with open_image(readable(content)) as picture:
             kind, (width, height), frames = picture.format, picture.size, getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise UserError(f"the picture is too large; send at most {_megapixels(MAX_PIXELS)}") from error
