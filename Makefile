@@ -9,7 +9,7 @@ QUICK := tests/imaging tests/pictures tests/sources tests/pipelines tests/datase
   $(filter-out tests/inference/test_engines.py tests/inference/test_upscaler.py,$(wildcard tests/inference/test_*.py)) \
   $(filter-out tests/test_docs.py tests/test_notebooks.py tests/test_other_systems.py,$(wildcard tests/test_*.py))
 
-.PHONY: run test test-quick test-pythons test-slow test-ci check bench docs ui lock dvc-deps setup clean
+.PHONY: run test test-quick test-pythons test-slow test-ci test-load check bench docs ui lock dvc-deps setup clean
 
 run: $(READY)  ## the whole chain on the embedded sample
 	$(BIN)/kedro run
@@ -28,6 +28,9 @@ test-slow: $(READY)  ## whole trainings
 
 test-ci: $(READY)  ## those of them that .ci/run has the time for
 	$(BIN)/pytest -m "slow and not slowest" -n 2 --dist load --maxschedchunk 1 --durations=0
+
+test-load: $(READY)  ## minutes of mixed requests to the page and the served model
+	$(BIN)/pytest -m load --durations=0 tests/e2e/test_load.py
 
 check: $(READY)  ## format, lint, import rules, types
 	$(BIN)/ruff format --check .

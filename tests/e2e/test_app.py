@@ -4,9 +4,12 @@ import http.client
 import io
 import json
 import socket
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,6 +143,39 @@ def test_wrong_files_are_told_in_a_sentence(page, tmp_path, picture):
     page.locator("#result").wait_for(state="visible")
 
 
+def test_a_result_that_jpeg_cannot_hold_is_shown_or_offered_as_png(page, shared):
+    """65600 pixels wide: the page has no choice of formats to point to."""
+    page.set_input_files("#file", shared / "cases" / "upscale" / "shape_16400x8.jpg")
+    page.locator("#result").wait_for(state="visible")
+    assert "16400 × 8 → 65600 × 32 pixels" in page.inner_text("#facts")
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "shape_16400x8_x4.png"
+    assert "does not answer" not in page.inner_text("#message")
+
+
+def test_a_result_that_the_browser_does_not_show_can_be_downloaded(page, picture):
+    page.route("**/result", lambda route: route.abort())
+    page.set_input_files("#file", picture)
+    page.get_by_text("Done. This browser does not show the result").wait_for()
+    page.unroute("**/result")
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "my cat – ü_x4.png"
+
+
+def test_a_server_that_goes_away_while_a_result_loads_is_told_in_the_pages_words(page, picture):
+    def go_away(route):
+        page.context.set_offline(True)
+        route.abort()
+
+    page.route("**/result", go_away)
+    page.set_input_files("#file", picture)
+    page.locator("#message.error").wait_for()
+    assert page.inner_text("#message") == "The program behind this page does not answer; is it still running?"
+    assert not page.is_visible("#result")
+
+
 def test_limits(app):
     assert send(app, b"", name="a.png") == (400, {"detail": "The file is empty."})
     status, answer = send(app, bytes(41_000_000), name="a.png")
@@ -197,6 +233,7 @@ def test_other_sites_are_refused_and_heads_are_answered(app):
 
     assert asked("/api/jobs", "POST", "https://evil.example") == 403
     assert asked("/api/jobs", "POST", "null") == 403
+    assert asked("/api/models", "GET", "http://[") == 403
     assert asked("/api/jobs", "POST", app[0]) == 400, "empty, but from here"
     assert asked("/api/models", "HEAD") == asked("/", "HEAD") == 200
 
@@ -209,6 +246,34 @@ def test_an_upload_that_is_broken_off(app):
             f"POST /api/jobs HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000\r\n\r\nhalf".encode()
         )
     assert send(app, b"", name="a.png")[0] == 400
+    assert "Traceback" not in (app[1] / "log").read_text()
+
+
+def test_asking_for_what_is_dropped_at_that_moment(app, picture):
+    """Whenever that happens: an answer is whole, or 404."""
+    content, dropped = picture.read_bytes(), threading.Event()
+
+    def ask_on(identity):
+        seen = set()
+        while not dropped.is_set():
+            for part in ("", "/before", "/result"):
+                try:
+                    with urllib.request.urlopen(f"{app[0]}/api/jobs/{identity}{part}", timeout=PATIENCE) as answer:
+                        answer.read()
+                        seen.add(answer.status)
+                except urllib.error.HTTPError as error:
+                    seen.add(error.code)
+        return seen
+
+    with ThreadPoolExecutor(4) as clients:
+        for delay in np.linspace(0, 0.3, 20):
+            dropped.clear()
+            _, job = send(app, content, name="a.png")
+            asking = [clients.submit(ask_on, job["id"]) for _ in range(4)]
+            time.sleep(delay)
+            urllib.request.urlopen(urllib.request.Request(f"{app[0]}/api/jobs/{job['id']}", method="DELETE"))
+            dropped.set()
+            assert set().union(*(each.result() for each in asking)) <= {200, 404}
     assert "Traceback" not in (app[1] / "log").read_text()
 
 

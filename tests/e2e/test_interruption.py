@@ -51,6 +51,18 @@ def kill_at(project, text, *arguments):
         run.process.kill()
 
 
+def assert_each_step_is_logged_once(project, run, steps):
+    """Although those after a checkpoint were computed twice; a metric of one phase alone has a part of them."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    for name in (name for name in run.data.metrics if name.startswith("train/")):
+        logged = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+        assert sorted(logged) == sorted(set(logged) & set(steps)), name
+    logged = [point.step for point in client.get_metric_history(run.info.run_id, "train/learning_rate")]
+    assert sorted(logged) == list(steps)
+    names = [file.path.partition("+timestamp")[0] for file in client.list_artifacts(run.info.run_id, "images")]
+    assert sorted(names) == sorted(2 * [f"images/validation+step+{step}" for step in steps]), "each with its preview"
+
+
 def test_a_run_killed_twice_goes_on_and_gives_the_bytes_of_another_that_was_not(project, finished):
     arguments = ("--pipelines=ingest,materialize,train,evaluate", "--params=train.checkpoint_every=4")
     kill_at(project, "pretraining 6/12", *arguments)
@@ -61,6 +73,7 @@ def test_a_run_killed_twice_goes_on_and_gives_the_bytes_of_another_that_was_not(
     assert "going on from the checkpoint of step" in log
     run = newest_run(project)
     assert (run.info.run_id, run.info.status) == (killed.info.run_id, "FINISHED")
+    assert_each_step_is_logged_once(project, run, range(2, 21, 2))
     for pattern in RESULTS:
         assert digests(project, pattern) == digests(finished, pattern), pattern
         assert digests(project, pattern), pattern

@@ -100,6 +100,91 @@ def test_a_dropped_picture_is_not_computed_on(slow, tmp_path):
     assert [folder.name for folder in tmp_path.iterdir()] == [second.id]
 
 
+def test_a_dropped_picture_whose_file_is_written_holds_up_nobody(tmp_path, monkeypatch):
+    """Writing cannot be stopped, and takes half a minute for the largest."""
+    from sr_pipeline.inference import enlargement
+
+    writing, released = threading.Event(), threading.Event()
+
+    def write(partial, *arguments):
+        if not writing.is_set():
+            writing.set()
+            assert released.wait(PATIENCE)
+        write_picture(partial, *arguments)
+
+    write_picture = enlargement.write_picture
+    monkeypatch.setattr(enlargement, "write_picture", write)
+    queue = JobQueue(tmp_path, Models())
+    first = take(queue)
+    assert writing.wait(PATIENCE)
+    queue.forget(first.id)
+    second = take(queue)
+    wait_for(lambda: second.state == "done")
+    released.set()
+    wait_for(lambda: [folder.name for folder in tmp_path.iterdir()] == [second.id])
+    queue.close()
+
+
+def test_files_that_are_being_sent_stay_until_they_are(tmp_path):
+    queue = JobQueue(tmp_path, Models())
+    job = take(queue)
+    wait_for(lambda: job.state == "done")
+    with queue.reading(job.id), queue.reading(job.id):
+        queue.forget(job.id)
+        assert job.target.is_file()
+        with pytest.raises(KeyError):
+            queue.find(job.id)
+    assert not job.folder.exists()
+    assert queue.position(job) == 0
+    with pytest.raises(KeyError), queue.reading(job.id):
+        pytest.fail("it is gone")
+    queue.close()
+
+
+def test_the_end_stops_what_is_computed(slow, tmp_path):
+    queue, upscale = slow
+    running, waiting = take(queue), take(queue)
+    assert upscale.started.wait(PATIENCE)
+    queue.close()
+    assert (running.state, waiting.state) == ("dropped", "dropped")
+    queue._thread.join()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_on_the_disk_a_sentence_says_so_and_nothing_stays(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sr_pipeline.serving.job_files.write_png", full)
+    queue = JobQueue(tmp_path, Models())
+    with pytest.raises(BusyError, match=r"^There is no room for the picture here \(No space left on device\)\.$"):
+        take(queue)
+    queue.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "kind", "kept"),
+    [
+        ("a.jpg", (16_375, 1), "JPEG", "a_x4.jpg"),
+        ("a.jpg", (16_376, 1), "JPEG", "a_x4.png"),
+        ("a.webp", (1, 4095), "WEBP", "a_x4.webp"),
+        ("a.webp", (1, 4096), "WEBP", "a_x4.png"),
+    ],
+)
+def test_what_the_format_cannot_hold_becomes_png(tmp_path, name, size, kind, kept):
+    """The page offers no choice of formats."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "teal").save(buffer, kind)
+    queue = JobQueue(tmp_path, Models())
+    job = queue.take(name, buffer.getvalue(), "nearest", match_histogram=False)
+    wait_for(lambda: job.state not in ("waiting", "running"))
+    assert (job.error, job.target.name) == (None, kept)
+    with Image.open(job.target) as result:
+        assert result.size == tuple(4 * edge for edge in size)
+    queue.close()
+
+
 def test_dropped_while_it_is_read_nothing_is_left(tmp_path):
     """Whenever that happens: no folder comes back with a result that nobody owns."""
     queue = JobQueue(tmp_path, Models())
@@ -119,6 +204,16 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch
         take(queue, encoded("1", 0, (3000, 2000)))
     queue.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_with_damaged_extras_is_taken_as_upscale_does(tmp_path):
+    from tests.serving.test_requests import damaged_extras
+
+    queue = JobQueue(tmp_path, Models())
+    job = take(queue, damaged_extras(encoded()))
+    wait_for(lambda: job.state not in ("waiting", "running"))
+    assert (job.state, job.size) == ("done", (36, 28))
+    queue.close()
 
 
 def test_no_two_pictures_are_decoded_at_once(tmp_path, monkeypatch):
@@ -175,9 +270,9 @@ def test_names_from_browsers_become_names_of_files(tmp_path, name, kept):
     """Whatever they hold, and however many bytes their characters have."""
     queue = JobQueue(tmp_path, Models())
     job = queue.take(name, encoded("RGBA", (1, 2, 3, 100)), "nearest", match_histogram=False)
-    queue.close()
-    queue._thread.join()
+    wait_for(lambda: job.state not in ("waiting", "running"))
     assert job.state == "done", job.error
     assert job.target.name == kept
     assert len(os.fsencode(kept)) <= 255
-    assert job.status(0)["bytes"] > 0
+    assert job.status(0)["bytes"] == job.target.stat().st_size
+    queue.close()

@@ -1,5 +1,6 @@
 """What the served model takes and what it refuses."""
 
+import base64
 import contextlib
 import io
 
@@ -13,7 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference import enlargement
 from sr_pipeline.pictures.reading import decode_picture
-from sr_pipeline.serving.requests import MIN_EDGE, enlarge_file
+from sr_pipeline.serving.requests import MIN_EDGE, enlarge_file, file_in
 
 
 def file_of(picture, kind="PNG", **options):
@@ -84,6 +85,38 @@ def test_the_answer_is_the_file_that_upscale_writes(tmp_path, photograph):
     picture.save(tmp_path / "small.png")
     enlargement.enlarge_file(tmp_path / "small.png", tmp_path / "large.png", nearest, enlargement.Options(), print)
     assert enlarge_file((tmp_path / "small.png").read_bytes(), nearest) == (tmp_path / "large.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_files_are_taken_as_they_are_and_in_base64(kind):
+    file = file_of(Image.effect_noise((40, 30), 50), kind)
+    text = base64.b64encode(file)
+    in_lines = base64.encodebytes(file)
+    for value in (file, text, text.decode(), in_lines, in_lines.decode(), np.array([text])[0], [text]):
+        assert file_in(value) == file
+
+
+@pytest.mark.parametrize("value", [b"a text", "a text", b"abc", "\u00fc", "\ud800"])
+def test_what_is_no_base64_stays_as_it_is_and_is_no_picture(value):
+    with pytest.raises(UserError, match="this is not a picture file"):
+        enlarge_file(file_in(value), nearest)
+
+
+@pytest.mark.parametrize("value", [None, 5, 2.5, [], ["a", "b"], {"b64": ""}])
+def test_rows_without_a_picture(value):
+    with pytest.raises(UserError, match="a row of the table holds no picture; send a PNG or JPEG file"):
+        file_in(value)
+
+
+def damaged_extras(file):
+    """A PNG file with a text whose checksum is wrong, at which Pillow stops."""
+    text = b"\0\0\0\3tEXta\0c" + bytes(4)
+    return file[:33] + text + file[33:]
+
+
+def test_a_picture_with_damaged_extras_is_enlarged_as_upscale_does():
+    file = file_of(Image.effect_noise((40, 30), 50))
+    assert enlarge_file(damaged_extras(file), nearest) == enlarge_file(file, nearest)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,14 @@ def test_what_a_living_process_uses_stays(other):
     _, used = other
     with scratch_folder():
         assert Path(used, "picture").exists()
+
+
+@pytest.mark.parametrize(("age", "stays"), [(0, True), (7200, False)])
+def test_a_folder_without_a_lock_is_removed_once_it_is_old(temporary, age, stays):
+    """A page that starts just now has none yet; one that was written into after its page had ended never gets one."""
+    folder = temporary / "sr-pipeline-app-left"
+    (folder / "job").mkdir(parents=True)
+    then = time.time() - age
+    os.utime(folder, (then, then))
+    with scratch_folder():
+        assert folder.exists() == stays

@@ -90,10 +90,52 @@ def test_what_is_kept_is_sent_by_a_later_process(store, tmp_path):
     assert outbox.close() == 2
     report.write_text("as it became")
     store.down = False
-    later = Outbox(store, tmp_path / "unsent")
-    assert later.send_kept() == 0
+    assert Outbox(store, tmp_path / "unsent").close() == 0
     assert store.received == ["as it was", 1]
     assert list((tmp_path / "unsent").iterdir()) == []
+
+
+def test_what_was_kept_is_sent_before_and_beside_the_work(store, tmp_path, caplog):
+    store.down = True
+    earlier = Outbox(store, tmp_path)
+    for message in messages(range(100)):
+        earlier.put(message)
+    assert earlier.close() == 100
+    store.down, store.received = False, []
+    store.open.clear()
+    caplog.set_level("INFO")
+    later = Outbox(store, tmp_path)
+    later.put(messages([100])[0])
+    assert store.received == [], "none has arrived, and yet the work goes on"
+    assert "sending 100 reports of earlier runs to the tracking store, while the work goes on" in caplog.text
+    store.open.set()
+    assert later.close() == 0
+    assert store.received == list(range(101))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_at_the_end_is_told(store, tmp_path, caplog):
+    caplog.set_level("INFO")
+    store.open.clear()
+    outbox = Outbox(store, tmp_path)
+    for message in messages(range(60)):
+        outbox.put(message)
+    module.log.addFilter(lambda record: store.open.set() or True)  # it waits no longer once that is told
+    try:
+        assert outbox.close() == 0
+    finally:
+        module.log.filters.clear()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said in [f"sending the last {count} reports to the tracking store" for count in (59, 60)]
+
+
+def test_reports_that_cannot_be_removed_do_not_end_the_outbox(store, tmp_path, monkeypatch):
+    (tmp_path / "1.json").write_text(json.dumps({"run": "r", "kind": "metrics", "content": {"n": 7}, "file": None}))
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError("read-only")))
+    outbox = Outbox(store, tmp_path)
+    outbox.put(messages([8])[0])
+    outbox.close()
+    assert {7, 8} <= set(store.received)
 
 
 def test_what_a_store_refuses_is_not_sent_again(store, tmp_path, caplog):
@@ -108,7 +150,7 @@ def test_what_a_store_refuses_is_not_sent_again(store, tmp_path, caplog):
 def test_a_damaged_kept_report_does_not_hold_up_the_others(store, tmp_path, caplog):
     (tmp_path / "1.json").write_text('{"run": ')
     (tmp_path / "2.json").write_text(json.dumps({"run": "r", "kind": "metrics", "content": {"n": 7}, "file": None}))
-    assert Outbox(store, tmp_path).send_kept() == 0
+    assert Outbox(store, tmp_path).close() == 0
     assert store.received == [7]
     assert "1.json cannot be read" in caplog.text
 

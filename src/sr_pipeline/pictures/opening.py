@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from upath import UPath
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.pictures.png_chunks import SIGNATURE, readable_png
 
 Pixels = NDArray[Any]
 """uint8 or uint16; of Python arrays also floating, between 0 and 1."""
@@ -49,9 +50,13 @@ def picture_files(folder: _AnyPath, suffixes: Set[str] = PICTURE_SUFFIXES) -> It
 def open_image(content: bytes) -> Image.Image:
     """The picture in the bytes of a file, its head read and nothing decoded.
 
+    Of a PNG file, damaged extras are left out, at which Pillow would stop: see ``readable_png``, which gives them.
+
     Raises:
         Exception: what Pillow's readers raise on other files, which has no common class.
     """
+    if content.startswith(SIGNATURE):
+        content = readable_png(content).content
     return Image.open(io.BytesIO(content), formats=_formats())
 
 

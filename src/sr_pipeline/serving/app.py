@@ -5,7 +5,7 @@ nothing from elsewhere.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.serving.job_queue import BusyError, Job, JobQueue, Models, sentence
@@ -34,6 +35,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+
+_GONE = "This result is gone; enlarge the picture again."
 
 _READING = ["GET", "HEAD"]
 
@@ -68,7 +71,7 @@ def create_app(models: Models) -> FastAPI:
         try:
             return job_queue().find(identity)
         except KeyError:
-            raise HTTPException(404, "This result is gone; enlarge the picture again.") from None
+            raise HTTPException(404, _GONE) from None
 
     @app.api_route("/api/models", methods=_READING)
     def list_models() -> list[dict[str, str]]:
@@ -96,23 +99,46 @@ def create_app(models: Models) -> FastAPI:
 
     @app.api_route("/api/jobs/{identity}/before", methods=_READING)
     def before(identity: str) -> FileResponse:
-        return FileResponse(job_of(identity).folder / "before.png")
+        return _JobFile(job_queue(), job_of(identity), "before.png", filename=None)
 
     @app.api_route("/api/jobs/{identity}/result", methods=_READING)
     def result(identity: str) -> FileResponse:
         job = job_of(identity)
         if job.state != "done":
             raise HTTPException(404, "This picture is not ready.")
-        return FileResponse(job.target, filename=job.target.name, content_disposition_type="inline")
+        return _JobFile(job_queue(), job, job.target.name, filename=job.target.name)
 
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 
 
+class _JobFile(FileResponse):
+    """A file of a job, which stays until it is sent, even if the job is forgotten meanwhile."""
+
+    def __init__(self, jobs: JobQueue, job: Job, name: str, filename: str | None) -> None:
+        super().__init__(job.folder / name, filename=filename, content_disposition_type="inline")
+        self._jobs, self._identity = jobs, job.id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, or 404 if the job was forgotten before."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._jobs.reading(self._identity))
+            except KeyError:
+                await JSONResponse({"detail": _GONE}, 404)(scope, receive, send)
+                return
+            await super().__call__(scope, receive, send)
+
+
 def _is_of_another_site(request: Request) -> bool:
     """Whether a page of another site wants something done here: browsers say from where (RFC 6454, section 7)."""
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:  # no browser sends that
+        return True
 
 
 async def _received(request: Request) -> bytes:

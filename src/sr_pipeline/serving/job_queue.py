@@ -12,12 +12,10 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, Protocol
 
-import numpy as np
-
 from sr_pipeline.errors import UserError
 from sr_pipeline.inference.enlargement import Options, Upscale, enlarge_file
-from sr_pipeline.pictures.reading import Picture, decode_picture, size_of
-from sr_pipeline.pictures.writing import format_of, write_png
+from sr_pipeline.pictures.reading import decode_picture, size_of
+from sr_pipeline.serving.job_files import result_name, write_before
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +30,11 @@ MAX_PIXELS = 4_000_000
 MAX_WAITING = 8
 """Pictures in the queue; more are refused."""
 
-_LONGEST_STEM = 200  # bytes; the ending and what is added come to it
 KEEP_SECONDS = 1800.0
 """How long a result is kept after it was last asked for."""
+
+_GLANCE = 0.1  # seconds until it is seen that a running job was dropped
+_LAST_TILE = 2.0  # seconds that are waited for one that was dropped
 
 
 class Models(Protocol):
@@ -47,9 +47,16 @@ class Models(Protocol):
         """The model of that name, ready to enlarge; UserError if there is none."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
-    """A picture to enlarge, and how far that is."""
+    """A picture to enlarge, and how far that is.
+
+    Attributes:
+        before: width and height.
+        size: of the result, once there is one.
+        bytes: of its file.
+        readers: who is being sent one of its files, which stay as long.
+    """
 
     id: str
     folder: Path
@@ -64,6 +71,8 @@ class Job:
     error: str | None = None
     seconds: float = 0.0
     size: tuple[int, int] | None = None
+    bytes: int | None = None
+    readers: int = 0
     last_asked: float = field(default_factory=time.monotonic)
 
     def status(self, position: int) -> dict[str, Any]:
@@ -77,7 +86,7 @@ class Job:
             "seconds": round(self.seconds, 2),
             "before": self.before,
             "size": self.size,
-            "bytes": self.target.stat().st_size if self.state == "done" else None,
+            "bytes": self.bytes,
             "name": self.target.name,
         }
 
@@ -98,7 +107,7 @@ class JobQueue:
         self._queue: Queue[Job | None] = Queue()
         self._lock = threading.Lock()
         self._decoding = threading.Lock()  # one picture at a time: each may need 16 times its file's size and more
-        self._thread = threading.Thread(target=self._work, name="upscale", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
     def take(self, name: str, content: bytes, model: str, *, match_histogram: bool) -> Job:
@@ -121,12 +130,15 @@ class JobQueue:
             folder = self._folder / identity
             with self._decoding:
                 picture = decode_picture(content)
-                folder.mkdir()
-                _write_before(folder / "before.png", picture)
-            source = folder / "source"
-            source.write_bytes(content)
-            target = folder / _result_name(name, picture)
-            job = Job(identity, folder, source, target, model, match_histogram, picture.size)
+                try:
+                    folder.mkdir()
+                    write_before(folder / "before.png", picture)
+                    (folder / "source").write_bytes(content)
+                except OSError as error:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise BusyError(f"There is no room for the picture here ({error.strerror}).") from error
+            target = folder / result_name(name, picture)
+            job = Job(identity, folder, folder / "source", target, model, match_histogram, picture.size)
             with self._lock:
                 self._jobs[identity] = job
             self._queue.put(job)
@@ -156,10 +168,30 @@ class JobQueue:
         return job
 
     def position(self, job: Job) -> int:
-        """How many jobs are before it."""
+        """How many jobs are before it; 0 for one that was forgotten."""
         with self._lock:
-            ahead = list(self._jobs.values())
-        return sum(other.state in _ACTIVE for other in ahead[: ahead.index(job)])
+            known = list(self._jobs.values())
+        ahead = known[: known.index(job)] if job in known else []
+        return sum(other.state in _ACTIVE for other in ahead)
+
+    @contextmanager
+    def reading(self, identity: str) -> Iterator[Job]:
+        """The job of that number, whose files stay until the end of the block.
+
+        Raises:
+            KeyError: if there is none, or no longer.
+        """
+        with self._lock:
+            job = self.find(identity)
+            job.readers += 1
+        try:
+            yield job
+        finally:
+            with self._lock:
+                job.readers -= 1
+                forgotten = identity not in self._jobs
+            if forgotten:
+                self._remove_files(job)
 
     def forget(self, identity: str) -> None:
         """Remove a job and its files; a running one stops at its next tile."""
@@ -169,11 +201,22 @@ class JobQueue:
                 return
             if job.state in _ACTIVE:
                 job.state = "dropped"
-        shutil.rmtree(job.folder, ignore_errors=True)
+        self._remove_files(job)
 
     def close(self) -> None:
-        """Let the worker end after its present job."""
+        """Drop what is waiting or running, and let the worker end."""
+        with self._lock:
+            identities = list(self._jobs)
+        for identity in identities:
+            self.forget(identity)
         self._queue.put(None)
+        self._thread.join(_LAST_TILE)
+
+    def _remove_files(self, job: Job) -> None:
+        """Remove the files of a forgotten job, unless somebody reads them: who does removes them later."""
+        with self._lock:
+            if job.readers == 0:
+                shutil.rmtree(job.folder, ignore_errors=True)
 
     def _forget_old(self) -> None:
         now = time.monotonic()
@@ -182,25 +225,43 @@ class JobQueue:
                 self.forget(job.id)
 
     def _work(self) -> None:
+        """Let one picture after the other be enlarged.
+
+        One that was dropped holds up the next for moments only, although writing its file cannot be stopped, which
+        takes half a minute for the largest: its worker is left behind. There is one such worker at most.
+        """
+        worker, left_behind = _Worker(self._run), None
         while (job := self._queue.get()) is not None:
             with self._lock:
                 if job.state == "dropped":
                     continue
                 job.state = "running"
-            error = self._enlarge(job)
-            with self._lock:
-                dropped = job.state == "dropped"
-                if not dropped:
-                    job.error, job.state = error, "failed" if error else "done"
-            if dropped:  # enlarging may have made the folder again
-                shutil.rmtree(job.folder, ignore_errors=True)
+            worker.begin(job)
+            while not worker.idle.wait(_GLANCE):
+                if job.state != "dropped" or (left_behind and not left_behind.idle.is_set()):
+                    continue
+                if not worker.idle.wait(_LAST_TILE):
+                    worker.end()
+                    left_behind, worker = worker, _Worker(self._run)
+                break
+        worker.end()
+
+    def _run(self, job: Job) -> None:
+        """Enlarge a picture and say what came of it."""
+        error = self._enlarge(job)
+        with self._lock:
+            dropped = job.state == "dropped"
+            if not dropped:
+                job.error, job.state = error, "failed" if error else "done"
+        if dropped:  # enlarging may have made the folder again
+            self._remove_files(job)
 
     def _enlarge(self, job: Job) -> str | None:
         """Enlarge one picture; what the page says if that failed."""
         options = Options(match_histogram=job.match_histogram)
         try:
             done = enlarge_file(job.source, job.target, self._models.open(job.model), options, _reporter(job))
-            job.size, job.seconds = done.size, done.seconds
+            job.size, job.seconds, job.bytes = done.size, done.seconds, job.target.stat().st_size
         except UserError as error:
             return sentence(error)
         except Exception:  # the page must go on
@@ -209,6 +270,38 @@ class JobQueue:
             log.exception("a picture could not be enlarged")
             return "Something went wrong here; the terminal says what."
         return None
+
+
+class _Worker:
+    """A thread that enlarges what it is given.
+
+    There are few of them, and not one for each picture: engines and allocators keep memory for every thread that ever
+    computed.
+
+    Attributes:
+        idle: that it has nothing to do.
+    """
+
+    def __init__(self, enlarge: Callable[[Job], None]) -> None:
+        self.idle = threading.Event()
+        self.idle.set()
+        self._enlarge = enlarge
+        self._given: Queue[Job | None] = Queue()
+        threading.Thread(target=self._work, name="upscale", daemon=True).start()
+
+    def begin(self, job: Job) -> None:
+        """Enlarge ``job``; returns at once."""
+        self.idle.clear()
+        self._given.put(job)
+
+    def end(self) -> None:
+        """Let the thread end after its present job."""
+        self._given.put(None)
+
+    def _work(self) -> None:
+        while (job := self._given.get()) is not None:
+            self._enlarge(job)
+            self.idle.set()
 
 
 class BusyError(UserError):
@@ -226,28 +319,6 @@ def _reporter(job: Job) -> Callable[[int, int], None]:
         job.done, job.total = done, total
 
     return report
-
-
-def _write_before(file: Path, picture: Picture) -> None:
-    """The picture, upright and of a kind that every browser shows, with its transparency and its colours' meaning."""
-    channels = [picture.colour[..., np.newaxis] if picture.colour.ndim == 2 else picture.colour]
-    channels += [] if picture.alpha is None else [picture.alpha[..., np.newaxis]]
-    pixels = np.concatenate(channels, axis=-1)
-    with file.open("wb") as stream:
-        write_png(stream, pixels, picture.metadata.of_colours())
-
-
-def _result_name(name: str, picture: Picture) -> str:
-    """The name of a result: browsers show neither TIFF nor 16 bits, and JPEG has no transparency."""
-    plain = picture.alpha is None and picture.colour.dtype == np.uint8
-    suffix = Path(name).suffix if format_of(Path(name)) in (["jpeg", "webp"] if plain else []) else ".png"
-    return f"{_cut_name(Path(name).stem) or 'picture'}_x4{suffix}"
-
-
-def _cut_name(stem: str) -> str:
-    """A name from a browser as one that every file system takes: file systems count bytes, not characters."""
-    printable = "".join(character for character in stem if character.isprintable())
-    return printable.encode("utf-8", "ignore")[:_LONGEST_STEM].decode("utf-8", "ignore").strip()
 
 
 def sentence(error: UserError) -> str:

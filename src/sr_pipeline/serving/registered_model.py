@@ -4,32 +4,18 @@ It takes a table whose column ``image`` holds PNG or JPEG files and gives a tabl
 that travels with the model on the path before it runs this.
 """
 
+import logging
 from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.pyfunc import PythonModel
 
 from sr_pipeline.errors import UserError
 
-
-class BadRequestError(MlflowException):
-    """An answer of status 400 that is just its sentence: MLflow's server would put the whole request before it."""
-
-    def __init__(self, sentence: str) -> None:
-        self._sentence = sentence
-        super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)
-
-    @property
-    def message(self) -> str:
-        """The sentence, whatever is assigned."""
-        return self._sentence
-
-    @message.setter
-    def message(self, value: str) -> None:
-        pass
+log = logging.getLogger(__name__)
 
 
 class SuperResolution(PythonModel):
@@ -40,17 +26,23 @@ class SuperResolution(PythonModel):
         from sr_pipeline.inference.engines import choose_engine
         from sr_pipeline.inference.folding import read_folded
         from sr_pipeline.inference.upscaler import Upscaler
+        from sr_pipeline.serving.scoring_server import answer_unreadable_requests
 
+        answer_unreadable_requests()
         self._upscale = Upscaler(choose_engine(read_folded(context.artifacts["generator"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Enlarge the files of column ``image``."""
-        from sr_pipeline.serving.requests import enlarge_file
+        from sr_pipeline.serving.requests import enlarge_file, file_in
+        from sr_pipeline.serving.scoring_server import BadRequestError
 
         try:
-            enlarged = [enlarge_file(content, self._upscale) for content in model_input["image"]]
+            enlarged = [enlarge_file(file_in(value), self._upscale) for value in model_input["image"]]
         except UserError as error:
             raise BadRequestError(str(error)) from None
+        except Exception as error:  # MLflow would call it a bad request
+            log.exception("a picture could not be enlarged")
+            raise MlflowException("something went wrong here; the server's log says what", INTERNAL_ERROR) from error
         return pd.DataFrame({"image": enlarged})
 
 

@@ -1,7 +1,9 @@
 """Picture files in, picture files out, with limits and one clear sentence for what cannot be enlarged."""
 
+import base64
 import io
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +19,35 @@ MAX_PIXELS = 1_000_000
 MIN_EDGE = 24
 """Smallest edge: that of the crops a generator is trained on."""
 
+_SEND = "send a PNG or JPEG file, over HTTP in base64"
+
+
+def file_in(value: Any) -> bytes:
+    """The picture file in a row of a table, which may be there in base64.
+
+    MLflow decodes base64 in ``dataframe_split`` and ``dataframe_records`` alone; from ``inputs``, ``instances`` and CSV
+    it hands on the text, or its bytes. No picture file can be taken for base64: PNG and JPEG begin with other bytes.
+
+    Args:
+        value: bytes, a text, or a list that holds one of them, which is a row of one column.
+
+    Returns:
+        The file; what is not base64 as it is, whatever that may be.
+
+    Raises:
+        UserError: if the value is none of these.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace")
+    if not isinstance(value, bytes):
+        raise UserError(f"a row of the table holds no picture; {_SEND}")
+    try:
+        return base64.b64decode(b"".join(value.split()), validate=True)
+    except ValueError:
+        return value
+
 
 def enlarge_file(content: bytes, upscale: Upscale) -> bytes:
     """The bytes of a PNG or JPEG file to those of a PNG file, enlarged as ``sr-pipeline upscale`` does.
@@ -29,7 +60,7 @@ def enlarge_file(content: bytes, upscale: Upscale) -> bytes:
         UserError: if the file is not such a picture, or its size is out of bounds.
     """
     if not content:
-        raise UserError("the picture is empty; send the bytes of a PNG or JPEG file")
+        raise UserError(f"the picture is empty; {_SEND}")
     _check_header(content)
     try:
         picture = decode_picture(content)
@@ -50,7 +81,7 @@ def _check_header(content: bytes) -> None:
     except Image.DecompressionBombError as error:
         raise UserError(f"the picture is too large; send at most {_megapixels(MAX_PIXELS)}") from error
     except Exception as error:  # what Pillow's readers raise has no common class
-        raise UserError("this is not a picture file; send the bytes of a PNG or JPEG file") from error
+        raise UserError(f"this is not a picture file; {_SEND}") from error
     if frames > 1 and kind != "MPO":  # JPEG with previews in it
         raise UserError(f"the picture is animated ({frames} frames); send a still PNG or JPEG file")
     if kind not in ("PNG", "JPEG", "MPO"):

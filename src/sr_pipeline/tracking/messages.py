@@ -1,4 +1,4 @@
-"""What nodes report to the MLflow run of this process while they work, and how each message is sent.
+"""What nodes report to the MLflow run of this process while they work.
 
 Messages go through an outbox: neither a slow store nor one that is down delays the work.
 """
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sr_pipeline.tracking.outbox import Message, Outbox, RefusedError
+from sr_pipeline.tracking.outbox import Message, Outbox
+from sr_pipeline.tracking.sending import DataSet, MlflowSender
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
 UNSENT = Path("data/.scratch/unsent")
 """Relative to the project folder: messages not sent yet."""
-
-_DIGEST_LENGTH = 36  # of a data set
-
-_FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that another attempt does not fix
 
 
 class _Connection(NamedTuple):
@@ -32,29 +29,13 @@ class _Connection(NamedTuple):
     scratch: "tempfile.TemporaryDirectory[str]"  # files on their way
 
 
-class DataSet(NamedTuple):
-    """Data that a run used: its name, a hash of its content, where it is, and what for."""
-
-    name: str
-    sha256: str
-    source: str
-    context: str
-
-    @property
-    def digest(self) -> str:
-        """The hash as MLflow takes it."""
-        return self.sha256[:_DIGEST_LENGTH]
-
-
 _connection: _Connection | None = None
 
 
 def connect(run: str) -> None:
-    """Let what is reported from now on go to the run of this id; first, what an earlier process could not send."""
+    """Let what is reported from now on go to the run of this id, after what an earlier process could not send."""
     global _connection  # noqa: PLW0603  (MLflow's own active run is one per process, too)
-    outbox = Outbox(_send, UNSENT)
-    outbox.send_kept()
-    _connection = _Connection(run, outbox, tempfile.TemporaryDirectory())
+    _connection = _Connection(run, Outbox(MlflowSender(), UNSENT), tempfile.TemporaryDirectory())
 
 
 def disconnect(status: str, error: str | None = None) -> int | None:
@@ -87,12 +68,14 @@ def connected_run() -> str | None:
 def log_training_progress(metrics: dict[str, float], step: int, picture: "Image.Image | None" = None) -> None:
     """Log what a training step reports to the run, below ``train/``; without a run, do nothing.
 
+    A step that the run has already stays as it was reported first.
+
     ``picture`` joins the series ``validation``, which the MLflow UI shows step by step.
     """
     if _connection is None:
         return
     named = {f"train/{name}": value for name, value in metrics.items()}
-    _connection.outbox.put(Message(_connection.run, "metrics", {"metrics": named, "step": step, "time": _now()}))
+    _connection.outbox.put(Message(_connection.run, "steps", {"metrics": named, "step": step, "time": _now()}))
     if picture is not None:
         file = Path(_connection.scratch.name) / f"{step}.png"
         picture.save(file)
@@ -157,81 +140,6 @@ def tag_run(tags: dict[str, str]) -> None:
     """Tag the run; without a run, do nothing."""
     if _connection is not None:
         _connection.outbox.put(Message(_connection.run, "tags", {"tags": tags}))
-
-
-def _send(message: Message) -> None:
-    """Send one message to the store: see ``outbox.Send``."""
-    import mlflow
-
-    try:
-        _SENDERS[message.kind](mlflow.MlflowClient(), message)
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code in _FINAL:
-            raise RefusedError(str(error)) from error
-        raise
-
-
-def _send_metrics(client: Any, message: Message) -> None:
-    from mlflow.entities import Metric
-
-    content = message.content
-    metrics = [
-        Metric(
-            name,
-            value,
-            content["time"],
-            content["step"],
-            model_id=content.get("model"),
-            dataset_name=content.get("data_set"),
-            dataset_digest=content.get("digest"),
-        )
-        for name, value in content["metrics"].items()
-    ]
-    client.log_batch(message.run, metrics=metrics)
-
-
-def _send_tags(client: Any, message: Message) -> None:
-    from mlflow.entities import RunTag
-
-    client.log_batch(message.run, tags=[RunTag(name, value) for name, value in message.content["tags"].items()])
-
-
-def _send_picture(client: Any, message: Message) -> None:
-    import mlflow
-
-    content = message.content
-    client.log_image(
-        message.run,
-        mlflow.Image(str(message.file)),
-        key=content["key"],
-        step=content["step"],
-        timestamp=content["time"],
-    )
-    Path(str(message.file)).unlink(missing_ok=True)
-
-
-def _send_data_set(client: Any, message: Message) -> None:
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.entities import DatasetInput, InputTag
-
-    data_set = DataSet(**message.content)
-    source = CodeDatasetSource({"source": data_set.source})
-    described = MetaDataset(source, data_set.name, data_set.digest)  # type: ignore[abstract]
-    tags = [InputTag("mlflow.data.context", data_set.context)]
-    client.log_inputs(message.run, [DatasetInput(described._to_mlflow_entity(), tags)])
-
-
-_SENDERS = {
-    "metrics": _send_metrics,
-    "tags": _send_tags,
-    "picture": _send_picture,
-    "data set": _send_data_set,
-    "file": lambda client, message: client.log_artifact(message.run, message.file),
-    "end": lambda client, message: client.set_terminated(
-        message.run, message.content["status"], message.content["time"]
-    ),
-}
 
 
 def _now() -> int:

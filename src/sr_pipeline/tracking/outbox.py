@@ -4,6 +4,7 @@ A slow store does not slow down the work, and one that is down does not end it: 
 on disk, and sent when the store answers again, at a later start if need be.
 """
 
+import contextlib
 import json
 import logging
 import queue
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds to wait before a store that did not answer is tried again."""
+
+_WORTH_A_WORD = 20  # messages at the end of a run, which a store on the other side of the world takes seconds for
 
 
 class RefusedError(Exception):
@@ -55,8 +58,8 @@ class Outbox:
     """Sends messages in order; those that cannot be sent wait in a folder.
 
     Args:
-        send: sends one message.
-        folder: where messages wait; a later ``Outbox`` reads them again.
+        send: sends one message, and may be given one again that was sent already.
+        folder: where messages wait. Those of an earlier ``Outbox`` are sent first.
     """
 
     def __init__(self, send: Send, folder: Path) -> None:
@@ -65,6 +68,8 @@ class Outbox:
         self._queue: queue.Queue[Message | None] = queue.Queue()
         self._quiet_until = 0.0
         self._number = time.time_ns()
+        if kept := self._kept():
+            log.info("sending %d reports of earlier runs to the tracking store, while the work goes on", len(kept))
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
         self._thread.start()
 
@@ -79,29 +84,37 @@ class Outbox:
     def close(self) -> int:
         """Send everything, and what was kept if the store answers by now; return the number of messages still kept."""
         self._queue.put(None)
+        waiting = self._queue.qsize() + len(self._kept())
+        if waiting > _WORTH_A_WORD:
+            log.info("sending the last %d reports to the tracking store", waiting - 1)
         self._thread.join()
         self._quiet_until = 0.0
-        return self.send_kept()
+        return self._send_kept()
 
-    def send_kept(self) -> int:
+    def _work(self) -> None:
+        """Send what was kept, then message by message."""
+        self._send_kept()
+        while (message := self._queue.get()) is not None:
+            waiting = bool(self._kept())  # messages stay in order
+            if waiting and time.monotonic() >= self._quiet_until:
+                waiting = self._send_kept() > 0
+            if waiting or not self._delivered(message):
+                self._keep(message)
+            self._queue.task_done()
+        self._queue.task_done()
+
+    def _kept(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json"))
+
+    def _send_kept(self) -> int:
         """Send what this or an earlier process kept; return the number of messages still kept."""
-        kept = sorted(self._folder.glob("*.json"))
+        kept = self._kept()
         for number, path in enumerate(kept):
             message = _read(path)
             if message is not None and not self._delivered(message):
                 return len(kept) - number
             _forget(path)
         return 0
-
-    def _work(self) -> None:
-        while (message := self._queue.get()) is not None:
-            waiting = any(self._folder.glob("*.json"))  # messages stay in order
-            if waiting and time.monotonic() >= self._quiet_until:
-                waiting = self.send_kept() > 0
-            if waiting or not self._delivered(message):
-                self._keep(message)
-            self._queue.task_done()
-        self._queue.task_done()
 
     def _delivered(self, message: Message) -> bool:
         if time.monotonic() < self._quiet_until:
@@ -145,5 +158,6 @@ def _read(path: Path) -> Message | None:
 
 
 def _forget(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # what stays is sent again, which changes nothing
+        path.unlink()
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)

@@ -73,7 +73,11 @@ async function show(reported) {
   const address = `api/jobs/${reported.id}`;
   before.src = `${address}/before`;
   after.src = `${address}/result`;
-  try { await Promise.all([before.decode(), after.decode()]); } catch { throw new Error(GONE); }
+  let shown = true;
+  try { await Promise.all([before.decode(), after.decode()]); } catch {
+    shown = false;  // what the server says of it comes first: it may be gone, or the result
+    await ask(address);
+  }
   if (job !== reported.id) return;
   const [width, height] = reported.size;
   for (const image of [before, after]) { image.style.width = `${width}px`; image.style.height = `${height}px`; }
@@ -81,7 +85,7 @@ async function show(reported) {
   $("download").download = reported.name;
   $("facts").textContent = `${reported.before.join(" × ")} → ${width} × ${height} pixels in ${reported.seconds.toFixed(1)} s, ` +
     (reported.bytes < 1e6 ? `${Math.ceil(reported.bytes / 1e3)} kB` : `${(reported.bytes / 1e6).toFixed(1)} MB`);
-  say("Done.");
+  say(shown ? "Done." : "Done. This browser does not show the result, perhaps because of its size; download it.");
   result.hidden = false;
   fit();
   result.scrollIntoView({ block: "nearest" });
