@@ -110,7 +110,7 @@ def test_a_dropped_picture_whose_file_is_written_holds_up_nobody(tmp_path, monke
         if not writing.is_set():
             writing.set()
             assert released.wait(PATIENCE)
-        write_picture(partial, *arguments)
+        return write_picture(partial, *arguments)
 
     write_picture = enlargement.write_picture
     monkeypatch.setattr(enlargement, "write_picture", write)
