@@ -48,6 +48,21 @@ def test_checkpoints_serve_a_longer_training_if_the_learning_rate_allows():
     assert training_id(inputs({"adversarial": {"steps": 10}})) != training_id(inputs({"adversarial": {"steps": 20}}))
 
 
+def test_a_training_that_was_ended_early():
+    """With a constant rate it is the one of fewer steps; else its rates were those of the longer one."""
+
+    def training(steps, decay):
+        pretraining = {"steps": 10}
+        return inputs({"pretraining": pretraining, "adversarial": {"steps": steps, "learning_rate": {"decay": decay}}})
+
+    assert training(20, "constant").after(15) == training(5, "constant")
+    assert training(20, "cosine").after(30) == training(20, "cosine")
+    ended = {training_id(training(steps, "cosine").after(15)) for steps in (5, 20, 30)}
+    assert len(ended) == 3
+    assert training(20, "cosine").after(15).content()["ended_at"] == 15
+    assert "ended_at" not in training(20, "constant").after(15).content()
+
+
 def test_checkpoints_serve_any_interpolation():
     recipes = [{"pretraining": {}, "adversarial": {"interpolation": share}} for share in (0.5, 1.0)]
     assert len({checkpoint_id(inputs(recipe), TrainParameters()) for recipe in recipes}) == 1

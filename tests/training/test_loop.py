@@ -38,6 +38,23 @@ def test_validations_come_when_they_are_asked_for(features, batch):
     assert [row["step"] for row in result.history] == [2, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17]
 
 
+def test_a_training_that_is_ended_early_is_one_of_so_many_steps(features, batch):
+    """Asked for in the first phase already, it ends in the last one."""
+
+    def recipe(steps):
+        return variant(
+            pretraining={"steps": 4, "learning_rate": {"initial": 1e-3}}, adversarial={"steps": steps, "weight": 1e-3}
+        )
+
+    ended = train_on(batch, tiny_training(recipe(12), features), lambda metrics, step, picture=None: step >= 2)
+    planned = train_on(batch, tiny_training(recipe(3), features))
+    assert [row["step"] for row in planned.history] == [2, 4, 6, 7]
+    assert ended.history == planned.history
+    pairs = [(ended.best, planned.best), *((ended.generators[name], planned.generators[name]) for name in ("srgan",))]
+    for one, other in pairs:
+        assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_equal_trainings_are_equal_to_the_bit(features, batch, precision):
     first, second = (train_on(batch, tiny_training(RECIPE, features, precision)) for _ in range(2))

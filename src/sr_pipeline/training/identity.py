@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +27,7 @@ class TrainingInputs:
         perceptual_weights: as for ``FeatureExtractor``; a weights file counts by its content.
         crops_sha256: hash of the crops of each split.
         device: the kind of processor or GPU, which add up in orders of their own.
+        ended_at: step at which it was ended before its recipe would, where the rates until there depend on that recipe.
     """
 
     recipe: Recipe
@@ -35,6 +36,21 @@ class TrainingInputs:
     perceptual_weights: str
     crops_sha256: dict[str, str]
     device: str
+    ended_at: int | None = None
+
+    def after(self, step: int) -> "TrainingInputs":
+        """Those of the training as it is if it ends after ``step`` steps in all.
+
+        With a constant learning rate it is the training whose recipe has no more steps.
+        """
+        missing = self.recipe.total_steps - step
+        if not missing:
+            return self
+        adversarial = self.recipe.adversarial
+        if adversarial.learning_rate.decay != "constant":
+            return replace(self, ended_at=step)
+        shorter = adversarial.model_copy(update={"steps": adversarial.steps - missing})
+        return replace(self, recipe=self.recipe.model_copy(update={"adversarial": shorter}))
 
     def content(self) -> dict[str, Any]:
         """As plain values."""
@@ -46,7 +62,10 @@ class TrainingInputs:
                 pretraining["generator_sha256"] = _file_digest(generator_file(generator))
             elif start:
                 pretraining["start_sha256"] = _file_digest(generator_file(start))
-        return {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
+        content = {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
+        if self.ended_at is None:
+            del content["ended_at"]
+        return content
 
     @cached_property
     def _weights_content(self) -> str:

@@ -113,6 +113,7 @@ class _Loop:
         self.parameters = parameters
         self.checkpoints = checkpoints
         self._saved_step = state.step
+        self._asked_to_end = False
         self._discriminator = DiscriminatorWatch()
 
     def run(self, phase: Phase, step_function: TrainingStep, batches: Iterator[CropPair], last: int) -> None:
@@ -141,6 +142,9 @@ class _Loop:
                         log.info(progress_line((phase.name, phase.steps), state.step - first, row, timings))
                     self._save_if_due(state.step == last)
                     window, watch = [], Stopwatch()
+                    if self._asked_to_end and phase.generator == "srgan" and state.step < last:
+                        last = state.step + 1  # measured, saved and kept as the last of any training
+                        log.info("asked to end: step %d is the last", last)
 
     def _is_row_due(self, step: int, last: int) -> bool:
         """Whether a row of losses ends here, at this step of the phase: also wherever a validation is due."""
@@ -163,7 +167,7 @@ class _Loop:
             self._keep_if_best(phase, measured)
             metrics |= measured
         self.state.history.append({"step": step, "phase": phase.name, **metrics})
-        self.observe(metrics | timings, step, picture)
+        self._asked_to_end = bool(self.observe(metrics | timings, step, picture))
         return metrics
 
     def _keep_if_best(self, phase: Phase, measured: dict[str, float]) -> None:

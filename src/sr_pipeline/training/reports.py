@@ -20,8 +20,12 @@ _WON_LOSS, _WON_STEPS = 0.01, 200
 class Observer(Protocol):
     """Sees how the training goes, as it goes."""
 
-    def __call__(self, metrics: dict[str, float], step: int, picture: Image.Image | None = None) -> None:
-        """Take ``metrics`` of global step ``step``, counted over all phases from 1, and at times a picture."""
+    def __call__(self, metrics: dict[str, float], step: int, picture: Image.Image | None = None) -> bool | None:
+        """Take ``metrics`` of global step ``step``, counted over all phases from 1, and at times a picture.
+
+        Returns:
+            True to end the training, if it is in its last phase: the next step will be its last.
+        """
 
 
 class Stopwatch:

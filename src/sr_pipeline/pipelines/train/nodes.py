@@ -16,10 +16,14 @@ from sr_pipeline.tracking.messages import DataSet, log_data_sets, log_training_p
 from sr_pipeline.tracking.run import mark_finished, mark_unfinished
 from sr_pipeline.training.cluster import is_chief
 from sr_pipeline.training.recipes import Recipe, TrainParameters
+from sr_pipeline.training.reports import Observer
 
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = Path("data/.scratch/checkpoints")
+
+END = Path("data/.scratch/end_training")
+"""A file that ends a training early, and keeps it, as soon as it is there."""
 
 
 class Trained(NamedTuple):
@@ -108,11 +112,33 @@ def train_generators(
         state = begin(setup, checkpoint, code)
         batches = training_batches(crops_train, recipe.batch_size, augment=recipe.augment, seed=seed, start=state.step)
         mark_unfinished()
-        result = train(setup, state, batches, validation, log_training_progress, parameters, checkpoints)
+        result = train(setup, state, batches, validation, _observer(parameters.distribute), parameters, checkpoints)
         mark_finished()
+    inputs = inputs.after(state.step)
+    tag_run({"training_id": training_id(inputs), **_ended_early(state.step, recipe)})
 
     shown = [pairs[i] for i in evenly_spaced(len(pairs), 4)]
     samples = picture_of(shown, {name: super_resolve_crops(model, shown) for name, model in result.generators.items()})
     history = pd.DataFrame(result.history)
-    run = {"training_id": identity, "training": inputs.content()}
+    run = {"training_id": training_id(inputs), "training": inputs.content()}
     return Trained(result.generators, {"srgan": result.best}, history, samples, run)
+
+
+def _observer(distribute: str) -> Observer:
+    """Reports to MLflow, and ends the training once ``END`` is there."""
+    END.unlink(missing_ok=True)  # of an earlier one
+    together = distribute == "multi_worker"  # several machines would see the file at different steps
+
+    def observe(metrics: dict[str, float], step: int, picture: Image.Image | None = None) -> bool:
+        log_training_progress(metrics, step, picture)
+        return not together and END.exists()
+
+    return observe
+
+
+def _ended_early(step: int, recipe: Recipe) -> dict[str, str]:
+    """A tag for the run of a training that was ended early."""
+    if step == recipe.total_steps:
+        return {}
+    END.unlink(missing_ok=True)
+    return {"ended_at_step": str(step)}
