@@ -43,12 +43,20 @@ class CocoParameters(Parameters):
 
     train: CocoSplit
     val: CocoSplit
+    val_fraction: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the images of train that is held out, chosen by a hash of the name; val is not read then",
+    )
     fetch: Literal["archives", "images"] | None = Field(
         None, description="download what is missing: the image archives, or chosen images one by one"
     )
     downloads: DownloadParameters | None = None
     categories: list[str] | None = Field(None, min_length=1, description="only images with an object of one of these")
-    licences: list[int] | None = Field(None, min_length=1, description="only images with one of these COCO licence ids")
+    licences: list[int | str] | None = Field(
+        None, min_length=1, description="only images with these licences alone, by their ids or names in the file"
+    )
 
 
 class FolderParameters(Parameters):
