@@ -58,8 +58,8 @@ def test_a_crop_larger_than_a_photograph_is_found_before_any_is_cut():
     plan_crops(images, 0, MaterializeParameters(crops_per_image=1, crop_size=100))
     with pytest.raises(
         UserError,
-        match=r"1 of 2 photographs are smaller than a crop of materialize\.crop_size=128, for example 2\.jpg with 640x102 "
-        r"pixels; set ingest\.min_size=128 to set such photographs aside, or materialize\.crop_size to 100",
+        match=r"1 of 2 photographs are smaller than a crop of materialize\.crop_size=128, for example 2\.jpg with "
+        r"640x102 pixels; set ingest\.min_size=128 to leave them out, or materialize\.crop_size to 100",
     ):
         plan_crops(images, 0, MaterializeParameters(crops_per_image=1, crop_size=128))
 

@@ -83,9 +83,9 @@ class IngestParameters(Parameters):
         0.01, ge=0, le=1, description="share of bad files that stops the run; a single one never does"
     )
     near_duplicate_bits: int | None = Field(
-        32,
+        40,
         ge=0,
-        le=128,
+        le=80,
         description="bits of 256 in which perceptual hashes of a training and a held-out photograph may differ for the "
         "former to be set aside; none: only exact copies are",
     )

@@ -11,7 +11,7 @@ from PIL import Image
 BITS = 256
 _EDGE = 64  # pixels, of what imagehash transforms at this number of bits
 _FAINTEST = 2.0  # gray levels of standard deviation, without which a picture has nothing to be known by
-_ROWS = 64  # training pictures that are compared at once, so that memory stays bounded
+_ROWS = 256  # pictures that are compared at once with all others, so that memory stays bounded
 
 
 def fingerprint(picture: Image.Image) -> bytes | None:
@@ -22,8 +22,9 @@ def fingerprint(picture: Image.Image) -> bytes | None:
     """
     import imagehash
 
-    # Averaging whole blocks first (reducing_gap) takes half the time, and copies are recognized as well.
-    small = picture.resize((_EDGE, _EDGE), Image.Resampling.LANCZOS, reducing_gap=1.1).convert("L")
+    # Of each of the 64 x 64 fields 16 pixels are taken: reading them all would take longer and recognize no more.
+    sampled = picture.resize((4 * _EDGE, 4 * _EDGE), Image.Resampling.NEAREST).convert("L")
+    small = sampled.resize((_EDGE, _EDGE), Image.Resampling.BOX)
     values = np.asarray(small, np.float64)
     uneven = values - values.mean(0, keepdims=True) - values.mean(1, keepdims=True) + values.mean()
     if uneven.std() < _FAINTEST:
@@ -41,18 +42,18 @@ def nearest(fingerprints: list[bytes], others: list[bytes]) -> tuple[NDArray[np.
     Returns:
         Two arrays of shape (n,): places in ``others``, the first of equally near ones, and numbers of bits.
     """
-    ours, theirs = _words(fingerprints), _words(others)
-    places = np.empty(len(ours), np.int64)
-    bits = np.empty(len(ours), np.int64)
-    for start in range(0, len(ours), _ROWS):
-        rows = ours[start : start + _ROWS, np.newaxis]
-        differing = np.zeros((rows.shape[0], len(theirs)), np.uint16)
-        for word in range(theirs.shape[1]):
-            differing += np.bitwise_count(rows[..., word] ^ theirs[:, word])
-        places[start : start + _ROWS] = differing.argmin(1)
-        bits[start : start + _ROWS] = differing.min(1)
+    theirs = _signs(others).T
+    places = np.empty(len(fingerprints), np.int64)
+    bits = np.empty(len(fingerprints), np.int64)
+    for start in range(0, len(fingerprints), _ROWS):
+        rows = slice(start, start + _ROWS)
+        alike = _signs(fingerprints[rows]) @ theirs  # bits that agree minus bits that differ, exact in float32
+        places[rows] = alike.argmax(1)
+        bits[rows] = (BITS - alike.max(1)) / 2
     return places, bits
 
 
-def _words(fingerprints: list[bytes]) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(np.frombuffer(b"".join(fingerprints), np.uint64).reshape(-1, BITS // 64))
+def _signs(fingerprints: list[bytes]) -> NDArray[np.float32]:
+    """Bits as 1 and -1, of shape (n, 256)."""
+    packed = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, BITS // 8)
+    return 2 * np.unpackbits(packed, axis=1).astype(np.float32) - 1

@@ -29,9 +29,9 @@ def _check_sizes(usable: pd.DataFrame, crop_size: int) -> None:
     if len(small):
         [first] = usable.loc[small.index[:1]].to_dict("records")
         raise UserError(
-            f"{len(small)} of {len(usable)} photographs are smaller than a crop of materialize.crop_size={crop_size}, for "
-            f"example {first['file']} with {first['width']}x{first['height']} pixels; set ingest.min_size={crop_size} to "
-            f"set such photographs aside, or materialize.crop_size to {small.iloc[0] // SCALE * SCALE:.0f}"
+            f"{len(small)} of {len(usable)} photographs are smaller than a crop of materialize.crop_size={crop_size}, "
+            f"for example {first['file']} with {first['width']}x{first['height']} pixels; set ingest.min_size="
+            f"{crop_size} to leave them out, or materialize.crop_size to {small.iloc[0] // SCALE * SCALE:.0f}"
         )
 
 
