@@ -29,7 +29,15 @@ def expanded(value: object) -> str:
     return os.path.expandvars(os.path.expanduser(str(value)))  # noqa: PTH111 - Path would change addresses
 
 
-Location = Annotated[UPath, BeforeValidator(expanded), PlainSerializer(str)]
+def _location(value: object) -> UPath:
+    text = expanded(value)
+    try:
+        return UPath(text)
+    except ValueError as error:
+        raise ValueError(f"no kind of storage has such addresses ({error})") from error
+
+
+Location = Annotated[UPath, BeforeValidator(_location), PlainSerializer(str)]
 """A path or an fsspec address as a parameter; it is written out as a string."""
 
 LocalLocation = Annotated[Path, BeforeValidator(expanded)]
@@ -76,6 +84,24 @@ def read_bytes(file: str | Path) -> bytes:
         UserError: as ``locate``.
     """
     return locate(file).read_bytes() if "://" in str(file) else Path(file).read_bytes()
+
+
+@contextmanager
+def reaching(path: UPath, parameter: str) -> Iterator[None]:
+    """Say in one line, with the parameter that names it, if ``path`` cannot be reached within the block.
+
+    Raises:
+        UserError: for an OSError, and for whatever else the package for another kind of storage raises.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_local(path) and not isinstance(error, OSError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be reached ({reason}); check it, or set {parameter} to another") from error
 
 
 @contextmanager

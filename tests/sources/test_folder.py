@@ -1,5 +1,6 @@
 import datetime
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,9 @@ from pydantic import ValidationError
 from upath import UPath
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.sources.coco import check_split
 from sr_pipeline.sources.folder import read_folder, split_of
-from sr_pipeline.sources.parameters import FolderParameters
+from sr_pipeline.sources.parameters import CocoSplit, FolderParameters
 from sr_pipeline.sources.photograph import Selection
 
 EVERYTHING = Selection(seed=0)
@@ -131,6 +133,34 @@ def test_what_is_not_a_path(written):
     [error] = caught.value.errors()
     assert error["loc"] == ("path",)
     assert "a path or an address should be here" in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://127.0.0.1:9/a", "Cannot connect to host 127"),
+        ("ftp://127.0.0.1:9/a", "Connection refused|refused"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_what_cannot_be_reached(address, reason):
+    with pytest.raises(UserError, match=rf"cannot be reached \(.*({reason}).*; check it, or set ingest\.folder\.path"):
+        read_folder(FolderParameters(path=address), EVERYTHING)
+    splits = {"images": address, "annotations": address}
+    with pytest.raises(
+        UserError, match=rf"cannot be reached \(.*({reason}).*; check it, or set ingest\.coco\.val\.images"
+    ):
+        check_split("val", CocoSplit(**splits))
+
+
+def test_storage_whose_package_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(
+        UserError, match=r"s3://bucket/a cannot be reached \(.*s3fs.*; check it, or set ingest\.folder\.path"
+    ):
+        read_folder(FolderParameters(path="s3://bucket/a"), EVERYTHING)
+    with pytest.raises(ValidationError, match="no kind of storage has such addresses"):
+        FolderParameters(path="nosuch://a/b")
 
 
 def test_the_share_that_is_held_out():

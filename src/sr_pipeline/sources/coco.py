@@ -20,6 +20,7 @@ from sr_pipeline.sources.coco_values import (
 from sr_pipeline.sources.folder import split_of
 from sr_pipeline.sources.parameters import CocoParameters, CocoSplit
 from sr_pipeline.sources.photograph import Photograph, Selection, printable
+from sr_pipeline.storage import reaching
 
 if TYPE_CHECKING:
     from sr_pipeline.sources.coco_file import AnnotationRecord, CategoryRecord, CocoFile, ImageRecord
@@ -56,12 +57,16 @@ def check_split(split: str, paths: CocoSplit) -> None:
     Raises:
         UserError: if one does not.
     """
-    if not paths.images.is_dir():
+    with reaching(paths.images, f"ingest.coco.{split}.images"):
+        has_images = paths.images.is_dir()
+    with reaching(paths.annotations, f"ingest.coco.{split}.annotations"):
+        has_annotations = paths.annotations.is_file()
+    if not has_images:
         raise UserError(
             f"the folder of {split} images is missing: {paths.images}; put the images there, "
             f"set ingest.coco.{split}.images, or download them with ingest.coco.fetch=archives"
         )
-    if not paths.annotations.is_file():
+    if not has_annotations:
         raise UserError(
             f"the {split} annotation file is missing: {paths.annotations}; put it there, "
             f"set ingest.coco.{split}.annotations, or download it with ingest.coco.fetch=archives"

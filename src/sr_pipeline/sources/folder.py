@@ -13,7 +13,7 @@ from sr_pipeline.hashing import stable_fraction, stable_hash
 from sr_pipeline.pictures.opening import LEFT_OUT, PICTURE_SUFFIXES, picture_files
 from sr_pipeline.sources.parameters import FolderParameters
 from sr_pipeline.sources.photograph import Photograph, Selection, printable
-from sr_pipeline.storage import is_local, local_path
+from sr_pipeline.storage import is_local, local_path, reaching
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,9 @@ def check_folder(parameters: FolderParameters) -> UPath:
     """
     if parameters.path is None:
         raise UserError("ingest.source=folder needs ingest.folder.path, the folder of your photographs")
-    if not parameters.path.is_dir():
-        raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to a folder of photographs")
+    with reaching(parameters.path, "ingest.folder.path"):
+        if not parameters.path.is_dir():
+            raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to a folder of photographs")
     return parameters.path
 
 
@@ -41,8 +42,9 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
         UserError: if the folder does not exist, or a split would be empty.
     """
     root = check_folder(parameters)
-    files = map(UPath, pictures_below(local_path(root))) if is_local(root) else picture_files(root)
-    found = [(printable(file.relative_to(root).as_posix()), file) for file in files]
+    with reaching(root, "ingest.folder.path"):
+        files = map(UPath, pictures_below(local_path(root))) if is_local(root) else picture_files(root)
+        found = [(printable(file.relative_to(root).as_posix()), file) for file in files]
     listed = [
         Photograph(stable_hash("image", name), file, split_of(name, parameters.val_fraction)) for name, file in found
     ]

@@ -155,7 +155,16 @@ def _fits(photograph: Photograph, size: tuple[int, int]) -> bool:
 
 
 def _read(photograph: Photograph, max_pixels: int) -> bytes:
-    """The file's bytes; a file larger than any picture of the allowed size is not read into memory."""
-    if photograph.file.stat().st_size > 8 * max_pixels + (1 << 20):
-        raise UnusablePictureError("decompression bomb")
-    return photograph.file.read_bytes()
+    """The file's bytes; a file larger than any picture of the allowed size is not read into memory.
+
+    Raises:
+        OSError: if it cannot be read, whatever the package for its storage raises then.
+    """
+    try:
+        if photograph.file.stat().st_size > 8 * max_pixels + (1 << 20):
+            raise UnusablePictureError("decompression bomb")
+        return photograph.file.read_bytes()
+    except (OSError, UnusablePictureError):
+        raise
+    except Exception as error:
+        raise OSError(str(error)) from error
