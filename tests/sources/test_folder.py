@@ -97,6 +97,14 @@ def test_a_folder_of_links_and_a_link_to_the_folder(folder, tmp_path):
     assert listed_below(tmp_path / "link") == names
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes there")
+def test_pipes_are_left_out_and_links_to_themselves_are_listed(folder):
+    before = listed_below(folder)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "itself.jpg").symlink_to("itself.jpg")
+    assert listed_below(folder) == before | {"itself.jpg"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
 def test_a_name_that_is_not_utf_8_is_listed(folder):
     latin = os.fsdecode(b"caf\xe9.jpg")

@@ -79,7 +79,9 @@ def pictures_below(root: Path) -> Iterator[Path]:
             listed.add(_identity(here))
             for name in names:
                 file = here / name
-                if file.suffix.lower() in PICTURE_SUFFIXES and not name.startswith(LEFT_OUT):
+                is_picture = file.suffix.lower() in PICTURE_SUFFIXES and not name.startswith(LEFT_OUT)
+                # A pipe of that name would be waited for; what a link leads to need not exist.
+                if is_picture and (file.is_file() or not file.exists()):
                     yield file
 
 
