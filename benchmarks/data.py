@@ -4,9 +4,6 @@ The files are JPEGs of MSCOCO's size, cut from the sample's photographs.
 """
 
 import hashlib
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +15,7 @@ from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.coco_index import HEIGHT, WIDTH, measure_annotations, peak_mb
 from sr_pipeline.crops.layout import CropLayout
 from sr_pipeline.crops.shards import CropShards, ShardPlan, SourceImage
 from sr_pipeline.crops.writing import CropPlan, WorkerConfig
@@ -29,8 +27,7 @@ from sr_pipeline.sources.sample import write_sample
 from sr_pipeline.storage import UPath
 
 LAYOUT = CropLayout(seed=0, crop_size=96, crops_per_image=1, scale=4)
-DISTINCT, WIDTH, HEIGHT, GRAIN = 60, 640, 480, 8
-IMAGES, ANNOTATIONS = 82_783, 600_000  # of instances_train2014.json
+DISTINCT, GRAIN = 60, 8
 
 
 def measure_data() -> dict[str, Any]:
@@ -42,7 +39,7 @@ def measure_data() -> dict[str, Any]:
             "ingest": _measure_ingest(files),
             "materialize": _measure_materialize(files, folder / "crops"),
             "open_crops": _measure_opening(files, folder / "opened"),
-            "annotations": _measure_annotations(folder),
+            "annotations": measure_annotations(folder),
         }
 
 
@@ -142,56 +139,6 @@ def _measure_opening(files: list[str], folder: Path) -> dict[str, float]:
     return {"s_of_120_crops": float(few_s), "s_of_12000_crops": float(many_s)}
 
 
-def _measure_annotations(folder: Path) -> dict[str, float]:
-    """Index an annotation file of MSCOCO-2014's size, in a separate process."""
-    _write_annotations(folder / "train.json", IMAGES, ANNOTATIONS, first=0)
-    _write_annotations(folder / "val.json", 10, 10, first=IMAGES)
-    program = (
-        "import json, sys, time; from benchmarks.data import peak_mb;"
-        "from sr_pipeline.parameters import CocoParameters; from sr_pipeline.sources.coco import read_coco;"
-        "from sr_pipeline.sources.photograph import Selection;"
-        "split = lambda name: {'images': sys.argv[1], 'annotations': f'{sys.argv[1]}/{name}.json'};"
-        "coco = CocoParameters(train=split('train'), val=split('val')); started = time.perf_counter();"
-        "count = len(read_coco(coco, Selection(seed=0)));"
-        "print(json.dumps({'images': count, 'index_s': time.perf_counter() - started, 'peak_mb': peak_mb()}))"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
-    size = (folder / "train.json").stat().st_size / 1e6
-    return {"annotations": ANNOTATIONS, "file_mb": size, **json.loads(done.stdout)}
-
-
-def _write_annotations(file: Path, images: int, annotations: int, first: int) -> None:
-    """Polygons have the length of MSCOCO's on average, 50 numbers."""
-    rng = np.random.default_rng(0)
-    polygons = [np.round(rng.uniform(0, 480, 50), 2).tolist() for _ in range(100)]
-    with file.open("w") as out:
-        out.write('{"licenses": [{"id": 1, "name": "licence"}], "categories": ')
-        out.write(json.dumps([{"id": n, "name": f"category {n}", "supercategory": "thing"} for n in range(1, 81)]))
-        out.write(', "images": ')
-        listed = [_image(n) for n in range(first, first + images)]
-        out.write(json.dumps(listed) + ', "annotations": [')
-        for number in range(annotations):
-            polygon = polygons[number % 100]
-            annotation = {
-                "segmentation": [polygon],
-                "area": 1234.5,
-                "iscrowd": 0,
-                "image_id": first + number % images,
-                "bbox": polygon[:4],
-                "category_id": 1 + number % 80,
-                "id": number,
-            }
-            out.write((", " if number else "") + json.dumps(annotation))
-        out.write("]}")
-
-
-def _image(number: int) -> dict[str, Any]:
-    name = f"COCO_train2014_{number:012d}.jpg"
-    addresses = {"coco_url": f"http://images.cocodataset.org/train2014/{name}", "flickr_url": f"http://flickr/{number}"}
-    size = {"height": HEIGHT, "width": WIDTH}
-    return {"license": 1, "file_name": name, "date_captured": "2013-11-14 11:18:45", "id": number, **size, **addresses}
-
-
 def plan_shards(files: list[str], count: int, layout: CropLayout, shards: int = 12) -> CropPlan:
     """A plan over ``count`` images, which repeat ``files``."""
     hashes = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
@@ -213,12 +160,6 @@ def _worker_peak(plan: CropPlan, folder: Path) -> float:
         _write(plan, folder, WorkerConfig(scheduler=cluster.scheduler_address))
         [peak] = client.run(peak_mb).values()
     return float(peak)
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process; getrusage would count what its parent had before the start."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def _rounds(*actions: Callable[[], Any], repeats: int) -> NDArray[np.float64]:

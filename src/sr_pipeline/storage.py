@@ -1,5 +1,6 @@
 """Files on this machine or, with an address like ``s3://bucket/folder``, on any storage that fsspec supports."""
 
+import datetime
 import os
 import tempfile
 import uuid
@@ -13,10 +14,34 @@ from upath import UPath
 
 from sr_pipeline.errors import UserError
 
-Location = Annotated[
-    UPath, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value), PlainSerializer(str)
-]
+
+def expanded(value: object) -> str:
+    """A path or address as parameters give it, with ``~`` and variables like ``$HOME`` filled in as a shell does.
+
+    YAML makes numbers and dates of folders' names such as ``2014`` and ``2014-05-01``. Variables that are not set stay.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    is_name = isinstance(value, (str, Path, UPath, int, float, datetime.date)) and not isinstance(value, bool)
+    if not is_name or value == "":
+        raise ValueError("a path or an address should be here")
+    return os.path.expandvars(os.path.expanduser(str(value)))  # noqa: PTH111 - Path would change addresses
+
+
+def _location(value: object) -> UPath:
+    text = expanded(value)
+    try:
+        return UPath(text)
+    except ValueError as error:
+        raise ValueError(f"no kind of storage has such addresses ({error})") from error
+
+
+Location = Annotated[UPath, BeforeValidator(_location), PlainSerializer(str)]
 """A path or an fsspec address as a parameter; it is written out as a string."""
+
+LocalLocation = Annotated[Path, BeforeValidator(expanded)]
+"""A path on this machine as a parameter."""
 
 PARTIAL = ".partial"
 """Ending of files that are still being written."""
@@ -59,6 +84,24 @@ def read_bytes(file: str | Path) -> bytes:
         UserError: as ``locate``.
     """
     return locate(file).read_bytes() if "://" in str(file) else Path(file).read_bytes()
+
+
+@contextmanager
+def reaching(path: UPath, parameter: str) -> Iterator[None]:
+    """Say in one line, with the parameter that names it, if ``path`` cannot be reached within the block.
+
+    Raises:
+        UserError: for an OSError, and for whatever else the package for another kind of storage raises.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_local(path) and not isinstance(error, OSError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be reached ({reason}); check it, or set {parameter} to another") from error
 
 
 @contextmanager

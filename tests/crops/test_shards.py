@@ -106,7 +106,7 @@ def test_a_scheduler_that_is_not_there(plan, tmp_path, monkeypatch):
 def test_a_scheduler_without_workers(plan, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("sr_pipeline.crops.writing._PATIENCE", 0.3)
+    monkeypatch.setattr("sr_pipeline.dask_cluster._PATIENCE", 0.3)
     with (
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
         pytest.raises(UserError, match=r"has had no worker for 0\.3 s; start one: dask worker tcp://127"),

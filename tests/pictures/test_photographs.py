@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb, read_rgb
@@ -138,8 +139,52 @@ def test_what_is_no_picture(content):
     assert reason(content) == "undecodable"
 
 
-def test_numbers_without_a_range():
-    assert reason(encoded(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF")) == "unsupported mode F"
+def tiff(values, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_floating_numbers_have_no_range(kind):
+    assert reason(tiff(np.ones((9, 9), kind))) == "unsupported mode F"
+    assert reason(tiff(np.ones((9, 9, 3), kind), photometric="rgb")) == "unsupported mode F"
+
+
+def test_whole_numbers_of_more_than_16_bits():
+    assert reason(encoded(Image.fromarray(np.ones((9, 9), np.int32)), "TIFF")) == "unsupported mode I"
+    assert reason(tiff(np.ones((9, 9, 3), np.uint32), photometric="rgb")) == "unsupported mode uint32"
+    assert reason(tiff(np.ones((9, 9), np.uint64))) == "unsupported mode uint64"
+
+
+@pytest.mark.parametrize("highest", [65535, 4095, 256])
+def test_sixteen_bit_pgm(highest):
+    ramp = np.linspace(0, highest, 256 * 4).reshape(4, 256).round().astype(">u2")
+    expected = np.round(ramp.astype(np.float64) * 255 / highest).astype(np.uint8)
+    raw = b"P5\n256 4\n%d\n" % highest + ramp.tobytes()
+    plain = b"P2\n256 4\n%d\n" % highest + b" ".join(b"%d" % value for value in ramp.ravel())
+    for content in (raw, plain):
+        decoded = pixels(content)
+        assert np.array_equal(decoded[..., 0], decoded[..., 2])
+        assert np.abs(decoded[..., 0].astype(int) - expected).max() <= 1
+        assert (decoded[..., 0] == expected).mean() > 0.99
+    colour = pixels(b"P6\n256 4\n%d\n" % highest + np.repeat(ramp[..., None], 3, 2).tobytes())
+    assert np.array_equal(colour, np.repeat(expected[..., None], 3, 2))
+
+
+def test_sixteen_bit_tiff_is_rounded_and_means_what_it_says(photograph):
+    wide = photograph.astype(np.uint16) * 257
+    below = np.where(wide > 0, wide - 100, wide)  # still nearest to the same 8 bits
+    for planar in ("contig", "separate"):
+        planes = below if planar == "contig" else np.moveaxis(below, -1, 0)
+        assert np.array_equal(pixels(tiff(planes, photometric="rgb", planarconfig=planar)), photograph)
+    negative = tiff(65535 - wide[..., 0], photometric="miniswhite")
+    assert np.array_equal(pixels(negative)[..., 1], photograph[..., 0])
+    assert decode_rgb(negative).mode == "I;16"
+    veiled = np.concatenate([wide, np.full_like(wide[..., :1], 65534)], 2)
+    assert reason(tiff(veiled, photometric="rgb", extrasamples=["unassalpha"])) == "transparent"
+    assert reason(tiff(wide, photometric="rgb"), max_pixels=451 * 300 - 1) == "decompression bomb"
+    assert reason(tiff(wide, photometric="rgb")[:5000]) in ("undecodable", "truncated")
 
 
 def test_decompression_bombs(picture):

@@ -1,16 +1,21 @@
 import io
+import os
 import random
 import struct
 import zlib
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
+import skimage.data
 from PIL import Image
 from upath import UPath
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.pipelines.ingest.nodes import COLUMNS, draw_contact_sheet, inspect_photographs
+from sr_pipeline.pipelines.ingest.inspection import COLUMNS
+from sr_pipeline.pipelines.ingest.near_duplicates import fingerprint, nearest
+from sr_pipeline.pipelines.ingest.nodes import draw_contact_sheet, inspect_photographs
 from sr_pipeline.sources.parameters import IngestParameters
 from sr_pipeline.sources.photograph import Photograph
 
@@ -109,6 +114,119 @@ def test_each_photograph_is_judged(photographs, parameters):
     assert by_id.loc[1, "sha256"] == by_id.loc[14, "sha256"]
     assert by_id.loc[12, ["width", "height"]].tolist() == [300, 451], "upright"
     assert by_id.loc[14, ["width", "height"]].tolist() == [451, 300], "of the file where the source does not say"
+
+
+def test_a_size_of_which_one_edge_is_stated(photographs, parameters):
+    wide = photographs[0]._replace(height=None)
+    manifest, _ = inspect_photographs([wide, wide._replace(id=99, width=450), photographs[8]], parameters)
+    assert manifest["reason"].tolist() == ["", "size contradicts the annotations", ""]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_name_that_is_not_utf_8_is_set_aside(photographs, parameters, folder, photograph, tmp_path):
+    latin = os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(photograph).save(folder / latin)
+    listed = [photographs[0], photographs[8], photographs[0]._replace(id=99, file=folder / latin)]
+    manifest, report = inspect_photographs(listed, parameters)
+    assert report["excluded"] == {"file name is not UTF-8": 1}
+    assert manifest["file"].tolist()[2] == str(folder / "caf\\xe9.png")
+    manifest.to_parquet(tmp_path / "manifest.parquet")
+    assert pd.read_parquet(tmp_path / "manifest.parquet")["file"].tolist() == manifest["file"].tolist()
+    draw_contact_sheet(manifest)
+
+
+@pytest.fixture(scope="module")
+def other_photograph():
+    """Another scene."""
+    return Image.fromarray(skimage.data.coffee()).resize((400, 267))
+
+
+def saved(picture, file, **options):
+    picture.save(file, **options)
+    return UPath(file)
+
+
+def test_near_duplicates_of_held_out_photographs_are_not_trained_on(folder, photograph, other_photograph, caplog):
+    caplog.set_level("INFO")
+    original = Image.fromarray(photograph)
+    border = original.crop((4, 3, 447, 297))
+    files = [
+        ("val", saved(original, folder / "original.png")),
+        ("train", saved(original, folder / "saved_again.jpg", quality=40)),
+        ("train", saved(original.resize((226, 150)), folder / "half.webp", quality=70)),
+        ("train", saved(original.resize((902, 600)), folder / "twice.png")),
+        ("train", saved(original.convert("L"), folder / "gray.png")),
+        ("train", saved(border, folder / "border.png")),
+        ("train", saved(other_photograph, folder / "other.png")),
+        ("train", saved(original.transpose(Image.Transpose.FLIP_TOP_BOTTOM), folder / "upside_down.png")),
+        ("val", saved(other_photograph.transpose(Image.Transpose.FLIP_LEFT_RIGHT), folder / "mirrored.png")),
+    ]
+    listed = [Photograph(number, file, split) for number, (split, file) in enumerate(files)]
+    manifest, report = inspect_photographs(listed, parameters_with())
+    assert manifest["reason"].tolist() == ["", *["also held out"] * 5, "", "", ""]
+    assert report == {"total": 9, "ok": 4, "excluded": {"also held out": 5}}
+    assert list(manifest.columns) == COLUMNS
+    assert "saved_again.jpg looks like" in caplog.text
+    exact, report = inspect_photographs(listed, parameters_with(near_duplicate_bits=None))
+    assert report["excluded"] == {}
+    assert exact.drop(columns=["status", "reason"]).equals(manifest.drop(columns=["status", "reason"]))
+
+
+def test_pictures_of_next_to_nothing_are_not_near_duplicates(folder, photograph):
+    ramp = np.repeat(np.linspace(0, 200, 300, dtype=np.uint8)[None, :, None], 200, 0).repeat(3, 2)
+    sky = [np.full((200, 300, 3), 200, np.uint8), np.full((200, 300, 3), 90, np.uint8), ramp, ramp // 2]
+    files = [saved(Image.fromarray(picture), folder / f"{number}.png") for number, picture in enumerate(sky)]
+    listed = [Photograph(number, file, ("train", "val")[number % 2]) for number, file in enumerate(files)]
+    _, report = inspect_photographs(listed, parameters_with())
+    assert report["excluded"] == {}
+
+
+def test_no_two_photographs_of_coco_are_near_duplicates(shared):
+    """Of 49,000 pairs none is within twice the allowed distance."""
+    files = sorted((shared / "data/coco/images").glob("*/*.jpg"))
+    prints = [fingerprint(Image.open(file).convert("RGB")) for file in files]
+    assert None not in prints
+    half = len(prints) // 2
+    _, bits = nearest(prints[:half], prints[half:])
+    assert bits.min() > 64
+
+
+def test_the_nearest_is_found():
+    prints = [bytes(32), bytes([255] * 32), bytes([1]) + bytes(31)]
+    places, bits = nearest([bytes([3]) + bytes(31), bytes([255] * 31 + [254]), bytes(32)], prints)
+    assert (places.tolist(), bits.tolist()) == ([2, 1, 0], [1, 1, 0])
+
+
+def test_workers_of_a_cluster_make_the_same_manifest(photographs, tmp_path, monkeypatch, folder):
+    """Byte for byte, and the files keep the relative names that they were listed by."""
+    from distributed import LocalCluster
+
+    monkeypatch.chdir(folder)
+    listed = [
+        p._replace(id=100 * turn + p.id, file=UPath(p.file.name)) for turn in range(20) for p in photographs
+    ]  # three tasks of a cluster
+
+    def manifest_of(name, **others):
+        manifest, report = inspect_photographs(listed, parameters_with(**others))
+        manifest.to_parquet(tmp_path / name)
+        return (tmp_path / name).read_bytes(), report
+
+    expected = manifest_of("threads", workers=2)
+    assert b"good.png" in expected[0]
+    for workers in (1, 2):
+        with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+            assert manifest_of(f"{workers}", scheduler=cluster.scheduler_address) == expected
+
+
+def test_a_scheduler_that_does_not_answer(photographs):
+    import dask
+
+    nowhere = parameters_with(scheduler="tcp://127.0.0.1:9")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": 0.1}),
+        pytest.raises(UserError, match=r"no Dask scheduler answers at ingest\.scheduler=tcp://127\.0\.0\.1:9"),
+    ):
+        inspect_photographs(photographs, nowhere)
 
 
 def test_the_number_of_threads_changes_nothing(photographs, parameters):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_pipeline.crops.parameters import MaterializeParameters
+from sr_pipeline.errors import UserError
 from sr_pipeline.pipelines.materialize.nodes import plan_crops
 
 
@@ -15,6 +16,8 @@ def manifest_of(ids, split="train"):
             "id": ids,
             "file": [f"{number}.jpg" for number in ids],
             "split": [split] * count,
+            "width": [640] * count,
+            "height": [480] * count,
             "status": ["ok"] * count,
             "sha256": [f"{number:x}" for number in ids],
         }
@@ -46,6 +49,19 @@ def test_excluded_images_and_other_splits_are_left_out():
     train, val = plan_crops(images, 0, MaterializeParameters(crops_per_image=2))
     assert [image.id for image in train.shards[0].images] == [1, 3]
     assert [image.id for image in val.shards[0].images] == [4]
+
+
+def test_a_crop_larger_than_a_photograph_is_found_before_any_is_cut():
+    images = manifest_of([1, 2, 3])
+    images.loc[1, "height"] = 102
+    images.loc[2, ["height", "status"]] = [50, "excluded"]
+    plan_crops(images, 0, MaterializeParameters(crops_per_image=1, crop_size=100))
+    with pytest.raises(
+        UserError,
+        match=r"1 of 2 photographs are smaller than a crop of materialize\.crop_size=128, for example 2\.jpg with "
+        r"640x102 pixels; set ingest\.min_size=128 to leave them out, or materialize\.crop_size to 100",
+    ):
+        plan_crops(images, 0, MaterializeParameters(crops_per_image=1, crop_size=128))
 
 
 def test_the_plan_names_files_absolutely(tmp_path, monkeypatch):

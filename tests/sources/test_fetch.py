@@ -107,6 +107,20 @@ def test_pictures_known_to_be_too_small_are_not_fetched(server, parameters):
     assert [path for path, _ in server.requests] == ["annotations.zip"]
 
 
+@pytest.mark.parametrize("fetch", ["archives", "images"])
+def test_one_file_for_both_splits_is_all_that_is_fetched(server, parameters, tmp_path, fetch):
+    divided = parameters(fetch)
+    coco = divided.coco.model_copy(update={"val_fraction": 0.5})
+    divided = divided.model_copy(update={"coco": coco})
+    check_source(divided)
+    photographs = list_source(divided, seed=0)
+    assert sorted(p.id for p in photographs) == IDS["train"]
+    assert {p.split for p in photographs} == {"train", "val"}
+    assert all(p.file.read_bytes() == server.files[f"train2014/{p.file.name}"] for p in photographs)
+    assert not [path for path, _ in server.requests if "val2014" in path]
+    check_source(divided.model_copy(update={"coco": coco.model_copy(update={"fetch": None})}))
+
+
 def test_an_unpacking_that_was_interrupted_goes_on(server, parameters, tmp_path):
     photographs = list_source(parameters("archives"), seed=0)
     photographs[2].file.unlink()

@@ -10,6 +10,7 @@ from typing import Any
 
 from sr_pipeline.crops.layout import CropLayout
 from sr_pipeline.crops.shards import INDEX, RECORD, ShardPlan
+from sr_pipeline.dask_cluster import local_client, scheduler_client
 from sr_pipeline.errors import UserError
 from sr_pipeline.storage import UPath, locate, write_text
 
@@ -18,9 +19,6 @@ log = logging.getLogger(__name__)
 
 # Rough times of one core, to tell small work from large.
 _SECONDS_AN_IMAGE, _SECONDS_A_CROP, _WORTH_A_WORKER = 4e-3, 0.15e-3, 5.0
-
-
-_PATIENCE = 120  # seconds until a cluster must have a worker
 
 
 @dataclass(frozen=True)
@@ -101,40 +99,9 @@ class CropPlan:
                 ) from error
 
 
-@contextlib.contextmanager
-def _dask_client(scheduler: str | None, workers: int) -> Iterator[Any]:
+def _dask_client(scheduler: str | None, workers: int) -> contextlib.AbstractContextManager[Any]:
     """A client of the scheduler at that address, or of a cluster of local processes without one."""
-    import dask.config
-    from distributed import Client, LocalCluster
-
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-    if scheduler is None:
-        # Workers report through their results; all else they log is about connections that end with the cluster.
-        environment = dask.config.get("distributed.nanny.pre-spawn-environ")
-        quiet = {"distributed.nanny.pre-spawn-environ": environment | {"DASK_LOGGING__DISTRIBUTED": "critical"}}
-        with (
-            dask.config.set(quiet),
-            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
-        return
-    try:
-        client = Client(scheduler)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Dask scheduler answers at materialize.scheduler={scheduler} ({error}); start it, "
-            "or set materialize.scheduler=null to work on this machine"
-        ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_PATIENCE)
-        except TimeoutError as error:
-            raise UserError(
-                f"the Dask scheduler at {scheduler} has had no worker for {_PATIENCE} s; "
-                f"start one: dask worker {scheduler}"
-            ) from error
-        yield client
+    return scheduler_client(scheduler, "materialize.scheduler") if scheduler else local_client(workers)
 
 
 def _with_progress(entries: Iterator[dict[str, Any]], total: int, split: str) -> Iterator[dict[str, Any]]:

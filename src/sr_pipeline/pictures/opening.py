@@ -26,7 +26,8 @@ PICTURE_SUFFIXES = frozenset(
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 HEIC_IS_NOT_READ = "is a HEIC picture, which cannot be read; convert it to JPEG or PNG first"
 
-_LEFT_OUT = (".", "__MACOSX")  # hidden, and what archives of macOS bring along
+LEFT_OUT = (".", "__MACOSX")
+"""Beginnings of names that are left out: what is hidden, and what archives of macOS bring along."""
 
 SRGB_MODES = ("CMYK", "LAB")
 """What is converted to sRGB; a profile in the file does not describe that."""
@@ -43,7 +44,7 @@ def picture_files(folder: _AnyPath, suffixes: Set[str] = PICTURE_SUFFIXES) -> It
     for file in folder.rglob("*"):
         if file.suffix.lower() in suffixes:
             parts = file.relative_to(folder).as_posix().split("/")
-            if not any(part.startswith(_LEFT_OUT) for part in parts) and file.is_file():
+            if not any(part.startswith(LEFT_OUT) for part in parts) and file.is_file():
                 yield file
 
 

@@ -65,10 +65,14 @@ def fetch_images(photographs: Sequence[Photograph], coco: CocoParameters, max_ba
     if coco.fetch == "images":
         _fetch_one_by_one(missing, downloads, max(1, int(max_bad_fraction * len(photographs))))
         return
-    splits = [(split, paths) for split, paths in _splits(coco) if any(p.split == split for p in missing)]
+    # All photographs come from the folder of train where ingest divides one file into splits.
+    members = {
+        split: [p for p in missing if p.split == split or coco.val_fraction is not None] for split, _ in _splits(coco)
+    }
+    splits = [(split, paths) for split, paths in _splits(coco) if members[split]]
     archives = _fetch_archives([getattr(downloads, split) for split, _ in splits], downloads, "images")
     for (split, paths), archive in zip(splits, archives, strict=True):
-        wanted = {_name_below(p.file, paths.images): local_path(p.file) for p in missing if p.split == split}
+        wanted = {_name_below(p.file, paths.images): local_path(p.file) for p in members[split]}
         absent = extract(archive, wanted)
         if absent:
             log.warning("%s lacks %d of the images, for example %s", archive, len(absent), min(absent))
@@ -102,7 +106,8 @@ def _downloader(parameters: DownloadParameters) -> Downloader:
 
 
 def _splits(coco: CocoParameters) -> list[tuple[str, CocoSplit]]:
-    return [("train", coco.train), ("val", coco.val)]
+    """Splits whose files are read."""
+    return [("train", coco.train)] if coco.val_fraction is not None else [("train", coco.train), ("val", coco.val)]
 
 
 def _name_below(file: UPath, folder: UPath) -> str:

@@ -1,12 +1,21 @@
 """A plain folder of photographs."""
 
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
 from upath import UPath
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.hashing import stable_fraction, stable_hash
-from sr_pipeline.pictures.opening import picture_files
+from sr_pipeline.pictures.opening import LEFT_OUT, PICTURE_SUFFIXES, picture_files
 from sr_pipeline.sources.parameters import FolderParameters
-from sr_pipeline.sources.photograph import Photograph, Selection
+from sr_pipeline.sources.photograph import Photograph, Selection, printable
+from sr_pipeline.storage import is_local, local_path, reaching
+
+log = logging.getLogger(__name__)
 
 
 def check_folder(parameters: FolderParameters) -> UPath:
@@ -17,8 +26,9 @@ def check_folder(parameters: FolderParameters) -> UPath:
     """
     if parameters.path is None:
         raise UserError("ingest.source=folder needs ingest.folder.path, the folder of your photographs")
-    if not parameters.path.is_dir():
-        raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to a folder of photographs")
+    with reaching(parameters.path, "ingest.folder.path"):
+        if not parameters.path.is_dir():
+            raise UserError(f"there is no folder {parameters.path}; set ingest.folder.path to a folder of photographs")
     return parameters.path
 
 
@@ -32,7 +42,9 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
         UserError: if the folder does not exist, or a split would be empty.
     """
     root = check_folder(parameters)
-    found = [(file.relative_to(root).as_posix(), file) for file in picture_files(root)]
+    with reaching(root, "ingest.folder.path"):
+        files = map(UPath, pictures_below(local_path(root))) if is_local(root) else picture_files(root)
+        found = [(printable(file.relative_to(root).as_posix()), file) for file in files]
     listed = [
         Photograph(stable_hash("image", name), file, split_of(name, parameters.val_fraction)) for name, file in found
     ]
@@ -42,6 +54,44 @@ def read_folder(parameters: FolderParameters, selection: Selection) -> list[Phot
     return [
         photograph for split in ("train", "val") for photograph in selection.of(p for p in listed if p.split == split)
     ]
+
+
+def pictures_below(root: Path) -> Iterator[Path]:
+    """All picture files below a folder of this machine, links to folders followed; what is hidden is left out.
+
+    Each folder is listed once, so that links which lead up end. Folders come before links to them, so that files keep
+    their names when someone links their folder. A link to a picture that is gone is listed too: ingest reports it.
+    """
+    links: deque[Path] = deque([root])
+    listed: set[tuple[int, int]] = set()
+    while links:
+        start = links.popleft()
+        if _identity(start) in listed:
+            log.info("%s leads to a folder that is listed already; left out", printable(str(start)))
+            continue
+        if start != root:
+            log.info("%s is a link to a folder, whose pictures are taken", printable(str(start)))
+        for folder, below, names in os.walk(start, onerror=_say_unreadable):
+            here = Path(folder)
+            visible = sorted(name for name in below if not name.startswith(LEFT_OUT))
+            links += [here / name for name in visible if (here / name).is_symlink()]
+            below[:] = [name for name in visible if not (here / name).is_symlink()]
+            listed.add(_identity(here))
+            for name in names:
+                file = here / name
+                is_picture = file.suffix.lower() in PICTURE_SUFFIXES and not name.startswith(LEFT_OUT)
+                # A pipe of that name would be waited for; what a link leads to need not exist.
+                if is_picture and (file.is_file() or not file.exists()):
+                    yield file
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _say_unreadable(error: OSError) -> None:
+    log.warning("%s cannot be read (%s); its pictures are left out", printable(str(error.filename)), error.strerror)
 
 
 def split_of(name: str, val_fraction: float) -> str:

@@ -25,7 +25,8 @@ def check_source(parameters: IngestParameters) -> None:
             check_fetch(parameters.coco)
         else:
             check_split("train", parameters.coco.train)
-            check_split("val", parameters.coco.val)
+            if parameters.coco.val_fraction is None:
+                check_split("val", parameters.coco.val)
 
 
 def list_source(parameters: IngestParameters, seed: int) -> list[Photograph]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sr_pipeline.networks.parameters import Parameters
 from sr_pipeline.pictures.photographs import MAX_PIXELS
-from sr_pipeline.storage import Location
+from sr_pipeline.storage import LocalLocation, Location
 
 
 class CocoSplit(Parameters):
@@ -28,7 +28,7 @@ class ArchiveParameters(Parameters):
 class DownloadParameters(Parameters):
     """Where a COCO data set is fetched from, and how patiently."""
 
-    folder: Path = Field(Path("data/01_raw/downloads"), description="keeps the archives")
+    folder: LocalLocation = Field(Path("data/01_raw/downloads"), description="keeps the archives")
     annotations: ArchiveParameters
     train: ArchiveParameters
     val: ArchiveParameters
@@ -43,12 +43,20 @@ class CocoParameters(Parameters):
 
     train: CocoSplit
     val: CocoSplit
+    val_fraction: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the images of train that is held out, chosen by a hash of the name; val is not read then",
+    )
     fetch: Literal["archives", "images"] | None = Field(
         None, description="download what is missing: the image archives, or chosen images one by one"
     )
     downloads: DownloadParameters | None = None
     categories: list[str] | None = Field(None, min_length=1, description="only images with an object of one of these")
-    licences: list[int] | None = Field(None, min_length=1, description="only images with one of these COCO licence ids")
+    licences: list[int | str] | None = Field(
+        None, min_length=1, description="only images with these licences alone, by their ids or names in the file"
+    )
 
 
 class FolderParameters(Parameters):
@@ -74,4 +82,14 @@ class IngestParameters(Parameters):
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="share of bad files that stops the run; a single one never does"
     )
+    near_duplicate_bits: int | None = Field(
+        40,
+        ge=0,
+        le=80,
+        description="bits of 256 in which perceptual hashes of a training and a held-out photograph may differ for the "
+        "former to be set aside; none: only exact copies are",
+    )
     workers: int | None = Field(None, ge=1, description="threads that decode; none: one per core")
+    scheduler: str | None = Field(
+        None, description="address of a running Dask scheduler, tcp://host:port, whose workers decode; none: threads do"
+    )

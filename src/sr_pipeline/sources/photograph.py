@@ -1,11 +1,14 @@
 """What a source knows about an image, and which images a run takes."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from upath import UPath
 
 from sr_pipeline.hashing import stable_hash
+
+_NOT_UNICODE = re.compile("[\ud800-\udfff]")
 
 
 class Photograph(NamedTuple):
@@ -21,6 +24,20 @@ class Photograph(NamedTuple):
     categories: tuple[str, ...] = ()
     url: str | None = None
     """Where it can be downloaded."""
+
+
+def printable(name: str) -> str:
+    r"""A file's name with bytes that are not UTF-8, which Python keeps as surrogates, written as ``\xe9``.
+
+    >>> printable(b"caf\xe9.jpg".decode("utf-8", "surrogateescape"))
+    'caf\\xe9.jpg'
+    """
+    return _NOT_UNICODE.sub(_escape, name)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 class Selection(NamedTuple):
