@@ -51,7 +51,7 @@ TINY = {
     },
     "materialize": {"crops_per_image": 5, "shards": 2},
     "train": {"log_every": 2, "validate_every": 2, "validation_crops": 4},
-    "evaluate": {"resamples": 100, "shown": 1},
+    "evaluate": {"shown": 1},
 }
 
 

@@ -119,7 +119,7 @@ def test_network_distances_compare_all_methods_with_the_original(pictures):
         assert -1 <= images.min() <= images.max() <= 1
         return np.abs(images - reference).mean(axis=(1, 2, 3))
 
-    protocol = Protocol({"psnr_y": METRICS["psnr_y"].prepare(NONE), "lpips": by_network(distance)}, raw_gray=False)
+    protocol = Protocol({"psnr_y": METRICS["psnr_y"].prepare(NONE), "lpips": by_network(distance)})
     table = measure_pictures(pictures[:1], bicubic_and_nearest, protocol)
     assert seen == [((1, 60, 80, 3), (2, 60, 80, 3))]
     assert table["lpips"].gt(0).all()
@@ -142,7 +142,7 @@ def test_lpips_of_the_authors_example(shared):
 def test_lpips_leaves_out_pictures_too_small_for_it(photograph):
     from sr_pipeline.imaging.metrics import Original
 
-    protocol = Protocol({"lpips": METRICS["lpips"].prepare(PACKAGED)}, raw_gray=False)
+    protocol = Protocol({"lpips": METRICS["lpips"].prepare(PACKAGED)})
     small, large = (protocol.measure(Original(photograph[:n, :n], 4), {"m": photograph[:n, :n]}) for n in (28, 32))
     assert np.isnan(small[0]["lpips"])
     assert large[0]["lpips"] == 0
@@ -161,3 +161,19 @@ def test_vgg_distance_is_the_perceptual_loss(photograph):
     expected = [float(perceptual_loss(extractor(first), extractor(tf.constant(o[np.newaxis])), [1.0])) for o in others]
     assert distances == pytest.approx(expected, rel=1e-4)
     assert distances[0] == 0
+
+
+def test_networks_measure_without_tensor_float_32(pictures):
+    """Which GPUs since Ampere use for float32 unless told otherwise; a training's choice comes back afterwards."""
+    import tensorflow as tf
+
+    enabled, seen = tf.config.experimental.tensor_float_32_execution_enabled, []
+
+    def distance(reference, images):
+        seen.append(enabled())
+        return np.zeros(len(images))
+
+    assert enabled()
+    measure_pictures(pictures, bicubic_and_nearest, Protocol({"lpips": by_network(distance)}), workers=3)
+    assert seen == [False] * 5
+    assert enabled()

@@ -1,15 +1,18 @@
 """The metrics: one row each, with how it is shown, what it needs, and how it is computed."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.imaging.metrics import Enlarged, Original, ciede2000, consistency, psnr
+from sr_pipeline.imaging.metrics import Enlarged, Original, ciede2000, consistency, limited_psnr
 from sr_pipeline.imaging.ranges import to_minus_one_one
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import LAST_LAYER, LpipsParameters, PerceptualParameters
+from sr_pipeline.packaged import LPIPS_ALEX, weights_file
 
 LPIPS, VGG_DISTANCE = "lpips", "vgg_distance"
 
@@ -41,6 +44,7 @@ class Metric(NamedTuple):
         prepare: loads what the metric needs, and returns what computes it.
         check: raises a UserError if what it needs is missing; called before anything runs.
         by_default: whether it is measured if nothing else is asked for.
+        protocol: what its figures depend on beside what all depend on: the hash of weights, for example.
     """
 
     label: str
@@ -50,6 +54,7 @@ class Metric(NamedTuple):
     prepare: Callable[[Networks], Measure]
     check: Callable[[Networks], None] = lambda networks: None
     by_default: Callable[[Networks], bool] = lambda networks: True
+    protocol: Callable[[Networks], dict[str, str]] = lambda networks: {}
 
     @property
     def title(self) -> str:
@@ -84,9 +89,12 @@ def by_network(distance: NetworkDistance, smallest_edge: int = 1) -> Measure:
     def distances(original: Original, images: Sequence[Enlarged]) -> Sequence[float]:
         if min(original.hr.shape[:2]) < smallest_edge:
             return [float("nan")] * len(images)
+        from sr_pipeline.networks.full_float32 import full_float32
+
         reference = to_minus_one_one(original.hr[np.newaxis])
         stack = to_minus_one_one(np.stack([enlarged.image for enlarged in images]))
-        return [float(value) for value in np.asarray(distance(reference, stack))]
+        with full_float32:
+            return [float(value) for value in np.asarray(distance(reference, stack))]
 
     return distances
 
@@ -106,6 +114,12 @@ def _check_lpips(networks: Networks) -> None:
     networks.lpips.check_file()
 
 
+def _lpips_protocol(networks: Networks) -> dict[str, str]:
+    if networks.lpips.weights is None:
+        return {}
+    return {"weights_sha256": _file_sha256(weights_file(networks.lpips.weights, LPIPS_ALEX))}
+
+
 def _prepare_vgg_distance(networks: Networks) -> Measure:
     from sr_pipeline.networks.features import FeatureExtractor, feature_distance
 
@@ -122,19 +136,47 @@ def _check_vgg_distance(networks: Networks) -> None:
     networks.perceptual.check([LAST_LAYER])
 
 
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _vgg_distance_protocol(networks: Networks) -> dict[str, str]:
+    weights = networks.perceptual.weights
+    if weights == "imagenet":  # a single file, whose hash Keras checks
+        return {"weights": "Keras' ImageNet weights of VGG19"}
+    return {"weights_sha256": _file_sha256(Path(weights))}
+
+
 METRICS = {
-    "psnr_y": Metric("PSNR-Y", "dB", True, 2, of_each(lambda hr, sr: psnr(hr.y, sr.y))),
+    "psnr_y": Metric("PSNR-Y", "dB", True, 2, of_each(lambda hr, sr: limited_psnr(hr.y, sr.y))),
     "ssim_y": Metric("SSIM-Y", "", True, 4, of_each(lambda hr, sr: hr.ssim_y(sr.y))),
-    "psnr_rgb": Metric("PSNR-RGB", "dB", True, 2, of_each(lambda hr, sr: psnr(hr.inner(hr.hr), sr.inner))),
+    "psnr_rgb": Metric("PSNR-RGB", "dB", True, 2, of_each(lambda hr, sr: limited_psnr(hr.inner(hr.hr), sr.inner))),
     "ssim_rgb": Metric("SSIM-RGB", "", True, 4, of_each(lambda hr, sr: hr.ssim_rgb(sr.planes))),
     "ssim_daala": Metric("SSIM-Y (daala)", "", True, 4, of_each(lambda hr, sr: hr.ssim_daala(sr.y))),
-    "consistency": Metric("consistency", "dB", True, 2, of_each(consistency)),
+    "consistency": Metric(
+        "consistency", "dB", True, 2, of_each(consistency), protocol=lambda networks: {"border": "1 pixel of the input"}
+    ),
     "ciede2000": Metric("CIEDE2000", "", False, 2, of_each(ciede2000)),
     VGG_DISTANCE: Metric(
-        "VGG distance", "", False, 4, _prepare_vgg_distance, _check_vgg_distance, lambda networks: False
+        "VGG distance",
+        "",
+        False,
+        4,
+        _prepare_vgg_distance,
+        _check_vgg_distance,
+        lambda networks: False,
+        _vgg_distance_protocol,
     ),
     LPIPS: Metric(
-        "LPIPS", "", False, 4, _prepare_lpips, _check_lpips, lambda networks: networks.lpips.weights is not None
+        "LPIPS",
+        "",
+        False,
+        4,
+        _prepare_lpips,
+        _check_lpips,
+        lambda networks: networks.lpips.weights is not None,
+        _lpips_protocol,
     ),
 }
 """All metrics by name, in the order of the tables; docs/evaluation.md says what each one means."""
