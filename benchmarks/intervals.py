@@ -58,13 +58,15 @@ def _drawn_from(values: NDArray[np.float64], rng: np.random.Generator) -> Draw:
 def main() -> None:
     """Print a row for each distribution and method."""
     rng = np.random.default_rng(0)
-    print(f"{'n':50}", *(f"{count:5d}" for count in COUNTS))
+    _write_row("n", [str(count) for count in COUNTS])
     for name, draw in distributions(sys.argv[1:], rng):
         samples = [draw((_TRIALS, count)) for count in COUNTS]
-        print(f"{name + ': Student':50}", *(f"{held_by_t(sample):5.3f}" for sample in samples))
-        print(
-            f"{name + ': bootstrap':50}", *(f"{held_by_bootstrap(sample, rng):5.3f}" for sample in samples), flush=True
-        )
+        _write_row(f"{name}: Student", [f"{held_by_t(sample):.3f}" for sample in samples])
+        _write_row(f"{name}: bootstrap", [f"{held_by_bootstrap(sample, rng):.3f}" for sample in samples])
+
+
+def _write_row(title: str, cells: list[str]) -> None:
+    sys.stdout.write(f"{title:50}" + "".join(f"{cell:>6}" for cell in cells) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ CHANGE_FIGURES = {"gray", "matching", "reduction"}
 # Sums are taken in another order, so a pixel may be rounded to the next value.
 MAY_CHANGE_FIGURES = {"tile", "engine"}
 # Others measure something else: the hashes of weights and pictures say so.
-OF_OTHER_THINGS = {"model", "benchmarks"}
+OF_OTHER_THINGS = {"model", "benchmarks", "vgg16"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_protocol_has_what_changes_a_figure_and_nothing_else(evaluate, name)
 
 @pytest.mark.parametrize("name", sorted(OF_OTHER_THINGS))
 def test_other_generators_and_pictures_are_measured_by_the_same_protocol(name):
-    value = {"model": "models:/x@champion", "benchmarks": {"set5": "somewhere"}}[name]
+    value = {"model": "models:/x@champion", "benchmarks": {"set5": "somewhere"}, "vgg16": "some.npz"}[name]
     assert describe_protocol(EvaluateParameters(**{name: value})) == describe_protocol(EvaluateParameters())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sr_pipeline.evaluation.measuring import chosen_metrics
+from sr_pipeline.evaluation.measuring import chosen_metrics, with_files
 from sr_pipeline.evaluation.metrics import METRICS, Networks
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import RESAMPLING
@@ -22,6 +22,7 @@ _LIBRARIES = ("keras", "numpy", "pillow", "scikit-image", "scipy", "tensorflow")
 _NOT_PROTOCOL = {"model", "benchmarks", "max_images", "workers", "shown", "detail_size", "confidence"} | {
     "metrics",
     "reduction",
+    "vgg16",
 }
 _LUMA = {
     "rgb": "BT.601, 16-235, not rounded",
@@ -48,6 +49,7 @@ def describe_protocol(parameters: EvaluateParameters, networks: Networks = _PACK
     Raises:
         UserError: if a file of weights cannot be read.
     """
+    networks = with_files(networks, parameters)
     own = {name: METRICS[name].protocol(networks) for name in chosen_metrics(parameters, networks)}
     engine = resolve_engine(parameters.engine)
     libraries = sorted({*_LIBRARIES, _ENGINES_LIBRARIES.get(engine, "tensorflow")})

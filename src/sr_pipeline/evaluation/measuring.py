@@ -37,6 +37,11 @@ class Protocol:
         ]
 
 
+def with_files(networks: Networks, parameters: EvaluateParameters) -> Networks:
+    """``networks`` with the weights that only metrics use."""
+    return networks._replace(vgg16=parameters.vgg16)
+
+
 def chosen_metrics(parameters: EvaluateParameters, networks: Networks) -> tuple[str, ...]:
     """The metrics of an evaluation, in the order of the tables."""
     if parameters.metrics:
@@ -51,12 +56,12 @@ def check_metrics(parameters: EvaluateParameters, networks: Networks) -> None:
         UserError: if it is not.
     """
     for name in chosen_metrics(parameters, networks):
-        METRICS[name].check(networks)
+        METRICS[name].check(with_files(networks, parameters))
 
 
 def build_protocol(parameters: EvaluateParameters, networks: Networks) -> Protocol:
     """Load what the chosen metrics need."""
-    names = chosen_metrics(parameters, networks)
+    names, networks = chosen_metrics(parameters, networks), with_files(networks, parameters)
     return Protocol({name: METRICS[name].prepare(networks) for name in names}, parameters.gray)
 
 

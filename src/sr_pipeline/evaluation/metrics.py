@@ -1,7 +1,9 @@
 """The metrics: one row each, with how it is shown, what it needs, and how it is computed."""
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,14 +11,16 @@ import numpy as np
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.imaging.metrics import Enlarged, Original, ciede2000, consistency, limited_psnr
+from sr_pipeline.imaging.niqe import niqe
 from sr_pipeline.imaging.ranges import to_minus_one_one
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import LAST_LAYER, LpipsParameters, PerceptualParameters
 from sr_pipeline.packaged import LPIPS_ALEX, weights_file
 
-LPIPS, VGG_DISTANCE = "lpips", "vgg_distance"
+LPIPS, VGG_DISTANCE, LPIPS_VGG, DISTS = "lpips", "vgg_distance", "lpips_vgg", "dists"
 
 _LPIPS_EDGE = 31  # pixels; of less, AlexNet's poolings leave nothing
+_VGG16_EDGE = 16
 
 
 class Networks(NamedTuple):
@@ -24,6 +28,8 @@ class Networks(NamedTuple):
 
     lpips: LpipsParameters
     perceptual: PerceptualParameters
+    vgg16: Path | None = None
+    """A file of the weights of LPIPS-VGG and DISTS."""
 
 
 Measure = Callable[[Original, Sequence[Enlarged]], Sequence[float]]
@@ -136,6 +142,68 @@ def _check_vgg_distance(networks: Networks) -> None:
     networks.perceptual.check([LAST_LAYER])
 
 
+def _prepare_vgg16(name: str) -> Callable[[Networks], Measure]:
+    def prepare(networks: Networks) -> Measure:
+        from sr_pipeline.networks.vgg16 import Dists, LpipsVgg, Vgg16Weights
+
+        weights = Vgg16Weights(_vgg16_file(name, networks))
+        return by_network(LpipsVgg(weights) if name == LPIPS_VGG else Dists(weights), _VGG16_EDGE)
+
+    return prepare
+
+
+def _vgg16_file(name: str, networks: Networks) -> Path:
+    """The file of weights, for ``prepare`` and for ``check``.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if networks.vgg16 is None:
+        problem = "weights of VGG16, which do not come with this package"
+    elif not networks.vgg16.is_file():
+        problem = f"weights of VGG16, and there is no file {networks.vgg16}"
+    else:
+        return networks.vgg16
+    raise UserError(
+        f"evaluate.metrics asks for {name}, which needs {problem}: set evaluate.vgg16 to the file that "
+        "python -m benchmarks.vgg16_weights writes (see docs/evaluation.md)"
+    )
+
+
+def _vgg16_metric(name: str, label: str) -> Metric:
+    def check(networks: Networks) -> None:
+        _vgg16_file(name, networks)
+
+    def protocol(networks: Networks) -> dict[str, str]:
+        return {"weights_sha256": _file_sha256(_vgg16_file(name, networks))}
+
+    return Metric(label, "", False, 4, _prepare_vgg16(name), check, _on_request, protocol)
+
+
+def _prepare_flip(networks: Networks) -> Measure:
+    from sr_pipeline.evaluation.flip import flip
+
+    return of_each(flip)(networks)
+
+
+def _check_flip(networks: Networks) -> None:
+    if importlib.util.find_spec("flip_evaluator") is None:
+        raise UserError(
+            'evaluate.metrics asks for flip, which needs the package flip-evaluator: pip install "sr-pipeline[flip]"'
+        )
+
+
+def _flip_protocol(networks: Networks) -> dict[str, str]:
+    _check_flip(networks)
+    from sr_pipeline.evaluation.flip import PIXELS_PER_DEGREE
+
+    return {"flip-evaluator": metadata.version("flip-evaluator"), "pixels_per_degree": f"{PIXELS_PER_DEGREE:g}"}
+
+
+def _on_request(networks: Networks) -> bool:
+    return False
+
+
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -165,7 +233,7 @@ METRICS = {
         4,
         _prepare_vgg_distance,
         _check_vgg_distance,
-        lambda networks: False,
+        _on_request,
         _vgg_distance_protocol,
     ),
     LPIPS: Metric(
@@ -178,5 +246,9 @@ METRICS = {
         lambda networks: networks.lpips.weights is not None,
         _lpips_protocol,
     ),
+    LPIPS_VGG: _vgg16_metric(LPIPS_VGG, "LPIPS-VGG"),
+    DISTS: _vgg16_metric(DISTS, "DISTS"),
+    "flip": Metric("FLIP", "", False, 4, _prepare_flip, _check_flip, _on_request, _flip_protocol),
+    "niqe": Metric("NIQE", "", False, 2, of_each(lambda hr, sr: niqe(sr.image, hr.scale)), by_default=_on_request),
 }
 """All metrics by name, in the order of the tables; docs/evaluation.md says what each one means."""

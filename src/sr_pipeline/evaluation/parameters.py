@@ -62,7 +62,13 @@ class EvaluateParameters(Parameters):
         None, ge=1, description="of the held-out photographs, chosen by seed; a larger number takes the same and more"
     )
     metrics: list[MetricName] | None = Field(
-        None, min_length=1, description="none: all but the VGG distance, and LPIPS unless lpips.weights is null"
+        None,
+        min_length=1,
+        description="none: psnr_y, ssim_y, psnr_rgb, ssim_rgb, ssim_daala, consistency, ciede2000, and lpips unless "
+        "lpips.weights is null",
+    )
+    vgg16: Path | None = Field(
+        None, description="weights of lpips_vgg and dists, an .npz file that benchmarks.vgg16_weights makes"
     )
     gray: GrayScoring = Field(
         "rgb",
