@@ -252,6 +252,18 @@ def test_other_scales_are_not_of_this_benchmark(tmp_path, photograph):
     assert [(picture.image, picture.low) for picture in originals] == [("HR_a", ""), ("HR_b", "")]
 
 
+def test_sets_of_all_scales_in_one_folder(tmp_path, photograph):
+    """Huang et al. 2015 and Martin et al. 2001 as they are distributed with SelfExSR."""
+    for scale in (2, 3, 4):
+        folder = tmp_path / f"image_SRF_{scale}"
+        folder.mkdir()
+        Image.fromarray(photograph[:48, :48]).save(folder / f"img_001_SRF_{scale}_HR.png")
+        Image.fromarray(photograph[: 48 // scale, : 48 // scale]).save(folder / f"img_001_SRF_{scale}_LR.png")
+    [picture] = listed_of(tmp_path)
+    assert picture.image == "img_001"
+    assert (picture.original().hr.shape, picture.low_resolution().shape) == ((48, 48, 3), (12, 12, 3))
+
+
 def test_a_folder_without_any_pair_is_one_of_originals(tmp_path, photograph):
     """_LR is also what exports of Lightroom are called."""
     for name in ("one_LR.png", "two_LR.png"):

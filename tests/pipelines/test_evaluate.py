@@ -17,6 +17,8 @@ from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
 from sr_pipeline.pipelines.evaluate import nodes
+from sr_pipeline.tracking.messages import flatten
+from sr_pipeline.tracking.registry import score_of
 from tests.conftest import REPOSITORY, enlarged_by_keras
 
 NO_NETWORKS = (LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
@@ -110,6 +112,9 @@ def test_a_flat_picture_keeps_every_method_in_the_tables(tmp_path, photograph):
     means = nodes.average_metrics(per_image)["b"]
     assert set(means) == {"nearest", "bicubic", "srgan", "srgan_matched"}
     assert means["bicubic"]["psnr_y"] == means["srgan"]["psnr_y"] > means["nearest"]["psnr_y"]
+    evaluation = nodes.describe_evaluation(listed, {}, parameters)
+    score = score_of("b/srgan/psnr_y", flatten({"b": means}, separator="/"), evaluation)
+    assert score.value == means["srgan"]["psnr_y"], "and it can be registered by that metric"
     statistics = nodes.summarize_metrics(per_image, parameters)["b"]["methods"]
     assert statistics["srgan"]["psnr_y"]["mean"] == pytest.approx(means["srgan"]["psnr_y"])
     assert statistics["srgan"]["psnr_y"]["n"] == 2

@@ -2,7 +2,7 @@
 
 Published sets come with low-resolution files in several layouts, all of which are read:
 
-- ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png`` (Huang et al. 2015), or ``x_HR.png`` and ``x_LR.png``;
+- ``image_SRF_4/img_001_SRF_4_HR.png`` and ``…_LR.png`` (Huang et al. 2015), or ``x_HR.png`` and ``x_LR.png``;
 - ``HR/x.png`` and ``LRx4/x.png``, ``LR/x4/x.png`` or ``LR_bicubic/X4/xx4.png`` (the benchmarks of EDSR);
 - ``DIV2K_valid_HR/0801.png`` and ``DIV2K_valid_LR_bicubic/X4/0801x4.png`` (Agustsson & Timofte 2017);
 - ``GTmod12/x.png`` and ``LRbicx4/x.png`` (the benchmarks of BasicSR).
@@ -21,7 +21,8 @@ _HR_FOLDER = re.compile(r"(?:(?P<prefix>.+)[_-])?(?:HR|GT|GTmod\d+|originals?)",
 _LR_FOLDER = re.compile(
     r"(?:(?P<prefix>.+)[_-])?LR[_-]?(?:bicubic|bic|unknown|mild|difficult|wild)?[_-]?(?:x(?P<scale>\d))?", re.IGNORECASE
 )
-_SCALE_FOLDER = re.compile(r"x(?P<scale>\d)", re.IGNORECASE)
+_SCALE_FOLDER = re.compile(r"x(?P<scale>\d)", re.IGNORECASE)  # below one of low resolution
+_SRF_FOLDER = re.compile(r"image_SRF_(?P<scale>\d)", re.IGNORECASE)
 _MARKED = re.compile(
     r"(?P<key>.+?)(?:_SRF_(?P<srf>\d))?[_-](?:(?P<hr>HR|GT)|LR)(?:[_-]?x(?P<scale>\d))?", re.IGNORECASE
 )
@@ -133,7 +134,7 @@ def _role_of(path: PurePosixPath) -> _Role:
             low = marked = True
         elif match := _HR_FOLDER.fullmatch(part):
             marked = True
-        elif low and (match := _SCALE_FOLDER.fullmatch(part)):
+        elif (match := _SRF_FOLDER.fullmatch(part)) or (low and (match := _SCALE_FOLDER.fullmatch(part))):
             pass
         else:
             parts.append(part)
