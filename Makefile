@@ -58,7 +58,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 lock: $(READY)  ## requirements.lock for what pyproject.toml asks; `make lock UPGRADE=--upgrade` takes the newest of all
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra app --extra openvino --extra dev --extra docs \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra app --extra openvino --extra flip --extra dev --extra docs \
 	  --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE) -o requirements.lock
 
 dvc-deps: $(READY)  ## the code that each stage of dvc.yaml depends on, from the imports

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -51,7 +52,7 @@ TINY = {
     },
     "materialize": {"crops_per_image": 5, "shards": 2},
     "train": {"log_every": 2, "validate_every": 2, "validation_crops": 4},
-    "evaluate": {"resamples": 100, "shown": 1},
+    "evaluate": {"shown": 1},
 }
 
 
@@ -357,3 +358,20 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path
 def warm_programs() -> WarmPrograms:
     """Those of this test process."""
     return WarmPrograms(REPOSITORY, Project.at(REPOSITORY).environment())
+
+
+@pytest.fixture(scope="session")
+def vgg16_file(tmp_path_factory):
+    """Random weights in the form of ``evaluate.vgg16``."""
+    rng = np.random.default_rng(5)
+    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    arrays = {name: rng.uniform(0, 1, 1475).astype(np.float32) for name in ("alpha", "beta")}
+    for number, (before, after) in enumerate(itertools.pairwise(channels)):
+        kernel = rng.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, after))
+        arrays |= {f"conv{number}/kernel": kernel.astype(np.float32)}
+        arrays |= {f"conv{number}/bias": rng.normal(0, 0.1, after).astype(np.float32)}
+    for number, size in enumerate((64, 128, 256, 512, 512)):
+        arrays[f"lin{number}"] = rng.uniform(0, 1, size).astype(np.float32)
+    file = tmp_path_factory.mktemp("vgg16") / "vgg16.npz"
+    np.savez(file, **arrays)
+    return file

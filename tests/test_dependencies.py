@@ -27,6 +27,7 @@ OTHER_EXTRAS = {
     "serving/app.py": "app",
     "serving/server.py": "app",
     "inference/engines/openvino_engine.py": "openvino",
+    "evaluation/flip.py": "flip",
 }
 # Programs, plug-ins, and what other packages import or read.
 NOT_IMPORTED = {
@@ -137,7 +138,7 @@ def test_enlarging_loads_no_package_beside_the_base(loaded):
     assert {module for module in others if not distributions(module) & known} == set()
 
 
-@pytest.mark.parametrize("extra", ["app", "openvino"])
+@pytest.mark.parametrize("extra", ["app", "openvino", "flip"])
 def test_small_extras_have_all_that_they_import(extra):
     files = [SOURCES / name for name, brings in OTHER_EXTRAS.items() if brings == extra and (SOURCES / name).is_file()]
     assert undeclared(imported(*files), extra) == set()
@@ -151,7 +152,7 @@ def test_the_pipeline_has_all_that_it_imports():
 def test_tests_benchmarks_and_notebooks_have_all_that_they_import(tmp_path):
     files = [*(REPOSITORY / "tests").rglob("*.py"), *(REPOSITORY / "benchmarks").rglob("*.py")]
     used = imported(*files, *notebook_sources(tmp_path))
-    assert undeclared(used, "pipeline", "app", "openvino", "dev") == set()
+    assert undeclared(used, "pipeline", "app", "openvino", "flip", "dev") == set()
 
 
 def test_what_is_declared_is_used(tmp_path):
@@ -193,7 +194,7 @@ def test_the_lock_is_of_these_dependencies_and_names_no_host():
     pinned = [Requirement(line) for line in lines if line]
     assert all(len(each.specifier) == 1 and next(iter(each.specifier)).operator == "==" for each in pinned)
     assert lock.count("--hash=sha256:") >= len(pinned)
-    extras = ("pipeline", "app", "openvino", "dev", "docs")
+    extras = ("pipeline", "app", "openvino", "flip", "dev", "docs")
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]
     for wanted in map(Requirement, lines):
         found = [each for each in pinned if canonicalize_name(each.name) == canonicalize_name(wanted.name)]

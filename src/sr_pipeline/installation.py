@@ -16,7 +16,7 @@ CROPS = ("array_record",)
 TRAINING = ("array_record", "grain", "tensorflow")
 """What training needs."""
 
-EXTRAS = {"fastapi": "app", "starlette": "app", "uvicorn": "app", "openvino": "openvino"}
+EXTRAS = {"fastapi": "app", "starlette": "app", "uvicorn": "app", "openvino": "openvino", "flip_evaluator": "flip"}
 """The extra that brings a module of another package; those not named here come with ``pipeline``."""
 
 

@@ -30,10 +30,11 @@ PACKAGED = {
 }
 """Generators by name; docs/models.md describes them, and how they were made."""
 
-VGG19, LPIPS_ALEX = "vgg19_block2_conv2", "lpips_alex"
+VGG19, LPIPS_ALEX, NIQE = "vgg19_block2_conv2", "lpips_alex", "niqe"
 _NETWORKS = {
     VGG19: "c468e2858ae4fd400a11594f07cf8aaaf17521702ca7fd356bc292acb6889941",
     LPIPS_ALEX: "d724e54131885e42350f5878ce0ac292970eaaab9bdce8742a7046709f6b7dc5",
+    NIQE: "3bd9a6f96296f4553d057e27b834b94d2379e73eb5766508c4c2d4d50f2fdb9d",
 }
 """SHA-256 of the files of other networks' weights; docs/models.md says how they were made."""
 
@@ -48,7 +49,7 @@ def packaged_file(name: str) -> Path:
 
 
 def packaged_weights(name: str) -> Path:
-    """The ``.npz`` file of ``VGG19``'s first four convolutions, or of ``LPIPS_ALEX``.
+    """The ``.npz`` file of ``VGG19``'s first four convolutions, of ``LPIPS_ALEX``, or of ``NIQE``.
 
     Raises:
         UserError: if it is not the file that was packaged.

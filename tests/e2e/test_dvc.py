@@ -197,7 +197,7 @@ def test_a_clone_pulls_and_evaluates_without_training(reproduced, tmp_path):
     assert changed_stages(cloned) == []
     change(cloned, RECIPES, {"recipes": {"seed": {"batch_size": 5}}})
     assert changed_stages(cloned) == [], "another recipe is nobody's input"
-    change(cloned, "conf/base/parameters_evaluate.yml", {"evaluate": {"resamples": 150}})
+    change(cloned, "conf/base/parameters_evaluate.yml", {"evaluate": {"confidence": 0.9}})
     assert changed_stages(cloned) == ["evaluate"]
     assert stages_run(cloned.run("dvc", "repro", "evaluate").stdout) == ["evaluate"]
     now, before = hashes(cloned), hashes(reproduced)

@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sr_pipeline.evaluation.describe import describe_protocol
+from sr_pipeline.evaluation.describe import describe_protocol, protocol_of
+from sr_pipeline.evaluation.metrics import Networks
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
@@ -18,16 +19,16 @@ OTHERS = {
     "engine": "onnx",
     "workers": 1,
     "confidence": 0.5,
-    "resamples": 100,
+    "reduction": "matlab",
     "detail_size": 32,
     "shown": 1,
     "matching": {"space": "ycbcr"},
 }
-CHANGE_FIGURES = {"gray", "matching"}
+CHANGE_FIGURES = {"gray", "matching", "reduction"}
 # Sums are taken in another order, so a pixel may be rounded to the next value.
 MAY_CHANGE_FIGURES = {"tile", "engine"}
 # Others measure something else: the hashes of weights and pictures say so.
-OF_OTHER_THINGS = {"model", "benchmarks"}
+OF_OTHER_THINGS = {"model", "benchmarks", "vgg16"}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,10 @@ def evaluate(tmp_path_factory):
     return figures
 
 
+def protocol_of_psnr(**changes):
+    return protocol_of("psnr_y", describe_protocol(EvaluateParameters(**changes)))
+
+
 def test_every_parameter_has_its_place():
     assert set(OTHERS) | OF_OTHER_THINGS == set(EvaluateParameters.model_fields)
 
@@ -62,12 +67,45 @@ def test_the_protocol_has_what_changes_a_figure_and_nothing_else(evaluate, name)
     change = {name: OTHERS[name]}
     before, after = evaluate({}), evaluate(change)
     figures_change = not before["psnr_y"].equals(after["psnr_y"])
-    protocols_differ = describe_protocol(EvaluateParameters()) != describe_protocol(EvaluateParameters(**change))
+    protocols_differ = protocol_of_psnr() != protocol_of_psnr(**change)
     assert figures_change == (name in CHANGE_FIGURES) or name in MAY_CHANGE_FIGURES
     assert protocols_differ == (name in CHANGE_FIGURES | MAY_CHANGE_FIGURES)
 
 
 @pytest.mark.parametrize("name", sorted(OF_OTHER_THINGS))
 def test_other_generators_and_pictures_are_measured_by_the_same_protocol(name):
-    value = {"model": "models:/x@champion", "benchmarks": {"set5": "somewhere"}}[name]
+    value = {"model": "models:/x@champion", "benchmarks": {"set5": "somewhere"}, "vgg16": "some.npz"}[name]
     assert describe_protocol(EvaluateParameters(**{name: value})) == describe_protocol(EvaluateParameters())
+
+
+def test_the_protocol_of_a_metric_has_its_weights(tmp_path):
+    """Other LPIPS weights make other figures of LPIPS, and of nothing else."""
+    for name in ("one.npz", "other.npz"):
+        (tmp_path / name).write_text(name)
+    vgg = PerceptualParameters(weights=str(tmp_path / "one.npz"))
+    asked = EvaluateParameters(metrics=["psnr_y", "lpips", "vgg_distance"])
+
+    def protocols(lpips, perceptual=vgg):
+        whole = describe_protocol(asked, Networks(LpipsParameters(weights=lpips), perceptual))
+        return {metric: protocol_of(metric, whole) for metric in asked.metrics}
+
+    one, other, packaged = (
+        protocols(str(tmp_path / "one.npz")),
+        protocols(str(tmp_path / "other.npz")),
+        protocols("packaged"),
+    )
+    assert one["psnr_y"] == other["psnr_y"] == packaged["psnr_y"] == protocol_of_psnr()
+    assert one["lpips"] != other["lpips"] != packaged["lpips"] != one["lpips"]
+    assert one["vgg_distance"] == other["vgg_distance"]
+    retrained = protocols("packaged", PerceptualParameters(weights=str(tmp_path / "other.npz")))
+    assert retrained["vgg_distance"] != packaged["vgg_distance"]
+    (tmp_path / "renamed.npz").write_bytes((tmp_path / "one.npz").read_bytes())
+    assert protocols(str(tmp_path / "renamed.npz")) == one, "content counts, not the name"
+
+
+def test_figures_of_earlier_versions_still_compare():
+    """By metrics whose figures are as they were: the protocol has the fields it had, of which a hash is kept."""
+    assert sorted(protocol_of_psnr()) == [
+        *("border", "engine", "gray", "libraries", "luma", "matching", "reduction", "scale", "tile")
+    ]
+    assert "measure" in protocol_of("consistency", describe_protocol(EvaluateParameters()))

@@ -13,12 +13,12 @@ from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.evaluation.report import render_report
 from sr_pipeline.evaluation.sheets import Shown
-from sr_pipeline.evaluation.statistics import Resampling, summarize
+from sr_pipeline.evaluation.statistics import summarize
 from sr_pipeline.imaging.resample import downsample, enlarge
 
 
-def content(photograph, sets=("val",)):
-    """Two pictures a set by three methods, one of them perfect."""
+def content(photograph, sets=("val",), count=5):
+    """Pictures of a set by three methods, one of them perfect."""
     hr = photograph[:120, :160]
     lr = downsample(hr, 4)
     images = {method: enlarge(lr, 4, method) for method in ("nearest", "bicubic")} | {"srgan": hr}
@@ -27,19 +27,19 @@ def content(photograph, sets=("val",)):
     rows = [
         {"set": name, "image": str(n), "method": method, "psnr_y": value + n, "ciede2000": 3.0 - n}
         for name in sets
-        for n in range(2)
+        for n in range(count)
         for method, value in measured.items()
     ]
-    statistics = summarize(pd.DataFrame(rows), [("srgan", "bicubic")], Resampling(0.9, 100, 0))
+    statistics = summarize(pd.DataFrame(rows), [("srgan", "bicubic")], 0.9)
     evaluation = {
         "model": {"source": "models:/x@champion", "weights": {"srgan": "c0ffee"}, "training": {"recipe": {"seed": 5}}},
         "protocol": describe_protocol(EvaluateParameters()),
         "intervals": describe_intervals(EvaluateParameters(confidence=0.9)),
-        "sets": {name: {"pictures": 2, "sha256": "f00d", "left_out": {"tiny": "too small"}} for name in sets},
+        "sets": {name: {"pictures": count, "sha256": "f00d", "left_out": {"tiny": "too small"}} for name in sets},
         "processor": "x86_64 with AVX2",
     }
     sheets = {f"{name}/comparison": lambda: Image.fromarray(photograph) for name in sets}
-    return {name: [partial(lambda: shown)] * 2 for name in sets}, sheets, statistics, evaluation
+    return {name: [partial(lambda: shown)] * count for name in sets}, sheets, statistics, evaluation
 
 
 def test_the_page_is_self_contained_and_holds_everything(photograph):
@@ -60,9 +60,60 @@ def test_the_page_is_self_contained_and_holds_everything(photograph):
         assert text in page, text
     assert "SRGAN − bicubic" in page
     assert '<td class="better">+9.00' in page
-    assert '<td class="best">30.50' in page
+    assert '<td class="best">32.00' in page
     assert "&lt;cat&gt;" in page
     assert "<cat>" not in page
+
+
+def test_every_column_states_the_number_of_its_pictures(photograph):
+    pictures, sheets, statistics, evaluation = content(photograph)
+    for measured in statistics["val"]["methods"].values():
+        measured["ciede2000"]["n"] = 4
+    statistics["val"]["methods"]["srgan"]["ciede2000"]["n"] = 3
+    page = render_report(pictures, sheets, statistics, evaluation)
+    assert "PSNR-Y (dB)&nbsp;↑<small>n = 5</small>" in page
+    assert "CIEDE2000&nbsp;↓<small>n = 3–4</small>" in page
+    assert "<th>PSNR-Y (dB)<small>n = 5</small></th>" in page, "of the differences too"
+
+
+def test_few_pictures_are_not_judged(photograph):
+    """A difference of 9 dB on each of four pictures is not marked, and the page says why."""
+    page = render_report(*content(photograph, count=4))
+    assert '<td class="">+9.00' in page
+    assert "Fewer than 5 pictures are too few to judge" in page
+    assert "too few to judge" not in render_report(*content(photograph, count=5))
+
+
+def interval(mean, low=None, high=None, n=9):
+    return {"mean": mean, "low": mean if low is None else low, "high": mean if high is None else high, "n": n}
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "verdict"),
+    [
+        ("psnr_y", interval(0.5, 0.1, 0.9), "better"),
+        ("psnr_y", interval(-0.5, -0.9, -0.1), "worse"),
+        ("lpips", interval(-0.05, -0.09, -0.01), "better"),
+        ("psnr_y", interval(0.5, -0.1, 1.1), ""),
+        ("psnr_y", interval(-1e-9), ""),
+        ("lpips", interval(1e-9), ""),
+        ("psnr_y", interval(0.5, 0.1, 0.9, n=4), ""),
+        ("psnr_y", interval(0.5, n=1) | {"low": None, "high": None}, ""),
+    ],
+)
+def test_what_is_marked_better_or_worse(metric, found, verdict):
+    assert report._verdict(metric, found) == verdict
+
+
+def test_means_that_print_alike_share_the_best_mark():
+    means = {"nearest": 30.001, "bicubic": 30.004, "srresnet": 29.99}
+    methods = {method: {"psnr_y": interval(mean)} for method, mean in means.items()}
+    rows = report._table(methods)["rows"]
+    assert [row["cells"][0]["best"] for row in rows] == [True, True, False]
+
+
+def test_nothing_is_printed_as_minus_zero():
+    assert report._cell("psnr_y", interval(-1e-9, -0.001, 0.001)) == {"mean": "0.00", "range": "0.00 … 0.00"}
 
 
 def test_equal_evaluations_have_equal_reports(photograph):

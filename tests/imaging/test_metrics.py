@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000
 
 from sr_pipeline.evaluation.metrics import measure
-from sr_pipeline.imaging.metrics import Original, daala_ssim, luma, psnr, wang_ssim
+from sr_pipeline.imaging.metrics import PSNR_LIMIT, Original, daala_ssim, limited_psnr, luma, psnr, wang_ssim
 from sr_pipeline.imaging.resample import crop_to_multiple, enlarge
 from sr_pipeline.pictures.photographs import read_rgb
 
@@ -27,14 +27,38 @@ def test_psnr_of_a_known_error():
     assert psnr(reference, reference) == np.inf
 
 
+def test_psnr_ends_where_8_bits_do(rng):
+    """What differs from a picture by nothing but rounding to 8 bits is as near as 8 bits come: 58.92 dB."""
+    exact = rng.uniform(0, 255, (500, 500))
+    assert psnr(exact, np.rint(exact)) == pytest.approx(PSNR_LIMIT, abs=0.05)
+    assert pytest.approx(58.92, abs=0.005) == PSNR_LIMIT
+    assert limited_psnr(exact, exact) == PSNR_LIMIT
+    one_pixel = exact.copy()
+    one_pixel[0, 0] += 1
+    assert limited_psnr(exact, one_pixel) == PSNR_LIMIT
+    assert limited_psnr(exact, exact + 1) == psnr(exact, exact + 1)
+
+
+def test_consistency_leaves_out_the_border(photograph):
+    """One pixel of the input at each edge is the four of the picture that other metrics leave out."""
+    original = Original(photograph[:80, :80], 4)
+    enlarged = enlarge(original.lr, 4, "bicubic")
+    with_other_edges = enlarged.copy()
+    with_other_edges[:1], with_other_edges[-1:], with_other_edges[:, :1], with_other_edges[:, -1:] = 0, 0, 0, 0
+    reduced = [Original(image, 4).lr for image in (enlarged, with_other_edges)]
+    assert not np.array_equal(reduced[0][0], reduced[1][0])
+    lr = original.lr[1:-1, 1:-1]
+    assert measure(original, enlarged, ["consistency"])["consistency"] == psnr(lr, reduced[0][1:-1, 1:-1])
+
+
 def test_the_border_does_not_count(photograph):
     changed = photograph.copy()
     changed[:4], changed[-4:], changed[:, :4], changed[:, -4:] = 0, 0, 0, 0
     measured = measure(Original(photograph, 4), changed, [*BASIC, "ssim_daala", "ciede2000"])
     assert measured == {
-        "psnr_y": float("inf"),
+        "psnr_y": PSNR_LIMIT,
         "ssim_y": 1.0,
-        "psnr_rgb": float("inf"),
+        "psnr_rgb": PSNR_LIMIT,
         "ssim_rgb": 1.0,
         "ssim_daala": 1.0,
         "ciede2000": 0.0,
@@ -125,7 +149,7 @@ def test_gray_pictures_on_their_gray_values(rng):
 def test_consistency_is_about_the_input_alone(photograph):
     original = Original(crop_to_multiple(photograph, 4), 4)
     measured = measure(original, original.hr, ["consistency"])
-    assert measured["consistency"] == np.inf
+    assert measured["consistency"] == PSNR_LIMIT
     brighter = np.clip(original.hr.astype(int) + 10, 0, 255).astype(np.uint8)
     assert measure(original, brighter, ["consistency"])["consistency"] == pytest.approx(28.1, abs=0.2)
 

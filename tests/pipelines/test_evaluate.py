@@ -11,14 +11,18 @@ from sr_pipeline.datasets.keras_generators import save_keras_model
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import pictures_of
+from sr_pipeline.imaging.matlab import enlarge_as_matlab, reduce_as_matlab
+from sr_pipeline.imaging.metrics import PSNR_LIMIT
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
 from sr_pipeline.networks.generator import build_generator
 from sr_pipeline.networks.parameters import GeneratorParameters, LpipsParameters, PerceptualParameters
 from sr_pipeline.pipelines.evaluate import nodes
+from sr_pipeline.tracking.messages import flatten
+from sr_pipeline.tracking.registry import score_of
 from tests.conftest import REPOSITORY, enlarged_by_keras
 
 NO_NETWORKS = (LpipsParameters(weights=None), PerceptualParameters(weights="untrained"))
-BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48, resamples=100)
+BASIC = EvaluateParameters(metrics=["psnr_y", "ssim_y"], detail_size=48)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def test_methods_are_measured_against_the_original(listed, super_resolved):
     assert sorted(matched) == ["val/srgan_matched/photo0", "val/srgan_matched/photo3"]
     assert list(per_image.columns) == ["set", "image", "method", "psnr_y", "ssim_y"]
     psnr = per_image.set_index(["image", "method"])["psnr_y"]
-    assert psnr["photo3", "srgan"] == np.inf
+    assert psnr["photo3", "srgan"] == PSNR_LIMIT
     assert psnr["photo0", "srgan"] < 15
     assert psnr["photo0", "srgan_matched"] > psnr["photo0", "srgan"] + 10
     assert psnr["photo0", "bicubic"] > psnr["photo0", "nearest"]
@@ -77,11 +81,47 @@ def test_the_reference_of_matching_is_the_input(listed, super_resolved):
 
 
 def test_means_by_set_and_method():
-    rows = [("a", "bicubic", 20.0), ("a", "srgan", 30.0), ("b", "bicubic", 30.0), ("b", "srgan", np.inf)]
-    per_image = pd.DataFrame([{"set": "val", "image": i, "method": m, "psnr_y": v, "ssim_y": 0.5} for i, m, v in rows])
+    rows = [("a", "bicubic", 20.0), ("a", "srgan", 30.0), ("b", "bicubic", 30.0), ("b", "srgan", np.nan)]
+    per_image = pd.DataFrame([{"set": "val", "image": i, "method": m, "lpips": v, "ssim_y": 0.5} for i, m, v in rows])
+    per_image["never"] = np.nan
     assert nodes.average_metrics(per_image) == {
-        "val": {"bicubic": {"psnr_y": 25.0, "ssim_y": 0.5}, "srgan": {"ssim_y": 0.5}}
+        "val": {"bicubic": {"lpips": 25.0, "ssim_y": 0.5}, "srgan": {"lpips": 30.0, "ssim_y": 0.5}}
     }
+
+
+def test_the_log_states_the_number_of_pictures(caplog):
+    rows = [("a", 0.1), ("b", np.nan)]
+    per_image = pd.DataFrame(
+        [{"set": "val", "image": i, "method": "srgan", "psnr_y": 20.0, "lpips": v} for i, v in rows]
+    )
+    with caplog.at_level("INFO"):
+        nodes.average_metrics(per_image)
+    assert "val, mean of 2 images, lpips of 1:" in caplog.text
+
+
+def test_a_flat_picture_keeps_every_method_in_the_tables(tmp_path, photograph):
+    """All methods reproduce it exactly: the best by PSNR is still the one that is best on the other picture."""
+    Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save(tmp_path / "flat.png")
+    Image.fromarray(photograph[:60, :60]).save(tmp_path / "photo.png")
+    parameters = EvaluateParameters(metrics=["psnr_y", "psnr_rgb", "consistency"], benchmarks={"b": tmp_path})
+    none = pd.DataFrame(columns=["id", "file", "split", "status", "sha256", "mode", "width", "height"])
+    listed = nodes.list_measured_pictures(none, parameters, 0)
+    saved = {f"b/srgan/{picture.image}": partial(enlarged_bicubically, picture) for picture in pictures_of(listed)}
+    _, per_image = measured(listed, saved, parameters)
+    assert np.isfinite(per_image[["psnr_y", "psnr_rgb", "consistency"]].to_numpy()).all()
+    means = nodes.average_metrics(per_image)["b"]
+    assert set(means) == {"nearest", "bicubic", "srgan", "srgan_matched"}
+    assert means["bicubic"]["psnr_y"] == means["srgan"]["psnr_y"] > means["nearest"]["psnr_y"]
+    evaluation = nodes.describe_evaluation(listed, {}, parameters)
+    score = score_of("b/srgan/psnr_y", flatten({"b": means}, separator="/"), evaluation)
+    assert score.value == means["srgan"]["psnr_y"], "and it can be registered by that metric"
+    statistics = nodes.summarize_metrics(per_image, parameters)["b"]["methods"]
+    assert statistics["srgan"]["psnr_y"]["mean"] == pytest.approx(means["srgan"]["psnr_y"])
+    assert statistics["srgan"]["psnr_y"]["n"] == 2
+
+
+def enlarged_bicubically(picture):
+    return Image.fromarray(enlarge(picture.low_resolution(), 4, "bicubic"))
 
 
 def test_a_perfect_picture_breaks_no_sheet_and_no_report(listed, super_resolved):
@@ -89,8 +129,8 @@ def test_a_perfect_picture_breaks_no_sheet_and_no_report(listed, super_resolved)
     sheets = nodes.draw_pictures(listed, super_resolved, matched, per_image, BASIC)
     assert set(sheets) == {f"val/{name}" for name in ("comparison", "errors", "gains", "best_and_worst")}
     assert np.asarray(sheets["val/comparison"]()).std() > 20
-    statistics = nodes.summarize_metrics(per_image, BASIC, 0)
-    assert statistics["val"]["methods"]["srgan"]["psnr_y"] == {"mean": None, "low": None, "high": None, "n": 2}
+    statistics = nodes.summarize_metrics(per_image, BASIC)
+    assert np.isfinite(statistics["val"]["methods"]["srgan"]["psnr_y"]["mean"])
     evaluation = nodes.describe_evaluation(listed, {"source": "x", "weights": {"srgan": "1"}}, BASIC)
     page = nodes.write_report(listed, super_resolved, matched, per_image, statistics, evaluation, sheets)
     assert "Best and worst cases" in page
@@ -101,6 +141,16 @@ def test_interpolations_start_from_the_low_resolution_image(listed):
     original = picture.original()
     assert original.hr.shape == (120, 448, 3)
     assert np.array_equal(picture.low_resolution(), downsample(crop_to_multiple(original.hr, 4), 4))
+
+
+def test_reduction_by_matlab_is_that_of_all_nodes(images):
+    """Generators get that input, and the method bicubic is MATLAB's too, as in published tables."""
+    parameters = EvaluateParameters(metrics=["psnr_y"], reduction="matlab")
+    picture = pictures_of(nodes.list_measured_pictures(images, parameters, 0))[0]
+    lr = reduce_as_matlab(picture.original().hr, 4)
+    assert np.array_equal(picture.low_resolution(), lr)
+    by_method = dict(nodes._by_method(picture, lr, {}))
+    assert np.array_equal(by_method["bicubic"], enlarge_as_matlab(lr, 4))
 
 
 def test_what_is_measured_of_the_present_training():

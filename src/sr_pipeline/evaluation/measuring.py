@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sr_pipeline.evaluation.metrics import METRICS, Measure, Networks
-from sr_pipeline.evaluation.parameters import EvaluateParameters
+from sr_pipeline.evaluation.parameters import EvaluateParameters, GrayScoring
 from sr_pipeline.evaluation.pictures import Picture
 from sr_pipeline.imaging.metrics import Enlarged, Original
 from sr_pipeline.imaging.types import RgbImage
@@ -21,11 +21,11 @@ class Protocol:
 
     Attributes:
         measures: what computes each metric, by name, in the order of the tables.
-        raw_gray: whether gray originals are scored on their gray values.
+        gray: how originals without colour are scored.
     """
 
     measures: dict[str, Measure]
-    raw_gray: bool
+    gray: GrayScoring = "rgb"
 
     def measure(self, original: Original, images: dict[str, RgbImage]) -> list[dict[str, Any]]:
         """One row per entry of ``images``, which are enlarged pictures by method."""
@@ -35,6 +35,11 @@ class Protocol:
             {"method": method, **{name: values[number] for name, values in columns.items()}}
             for number, method in enumerate(images)
         ]
+
+
+def with_files(networks: Networks, parameters: EvaluateParameters) -> Networks:
+    """``networks`` with the weights that only metrics use."""
+    return networks._replace(vgg16=parameters.vgg16)
 
 
 def chosen_metrics(parameters: EvaluateParameters, networks: Networks) -> tuple[str, ...]:
@@ -51,13 +56,13 @@ def check_metrics(parameters: EvaluateParameters, networks: Networks) -> None:
         UserError: if it is not.
     """
     for name in chosen_metrics(parameters, networks):
-        METRICS[name].check(networks)
+        METRICS[name].check(with_files(networks, parameters))
 
 
 def build_protocol(parameters: EvaluateParameters, networks: Networks) -> Protocol:
     """Load what the chosen metrics need."""
-    names = chosen_metrics(parameters, networks)
-    return Protocol({name: METRICS[name].prepare(networks) for name in names}, parameters.gray == "raw")
+    names, networks = chosen_metrics(parameters, networks), with_files(networks, parameters)
+    return Protocol({name: METRICS[name].prepare(networks) for name in names}, parameters.gray)
 
 
 def measure_pictures(
@@ -78,7 +83,7 @@ def measure_pictures(
     """
 
     def rows_of(picture: Picture) -> list[dict[str, Any]]:
-        original = picture.original(raw_gray=protocol.raw_gray)
+        original = picture.original(gray=protocol.gray)
         images = dict(methods(picture, original.lr))
         return [{"set": picture.set, "image": picture.image} | row for row in protocol.measure(original, images)]
 

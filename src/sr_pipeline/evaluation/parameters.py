@@ -13,6 +13,9 @@ from sr_pipeline.networks.parameters import SCALE, Parameters
 HELD_OUT = "val"
 """Name of the set of held-out photographs."""
 
+GrayScoring = Literal["rgb", "raw", "stored"]
+"""How pictures without colour are scored."""
+
 SetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
@@ -52,21 +55,35 @@ class EvaluateParameters(Parameters):
         description="none: the generators of the present training; models:/<name>@<alias> or models:/<name>/<version>; "
         "or a .keras file",
     )
-    benchmarks: dict[SetName, Path] = Field({}, description="folders of originals, by the names of their sets")
+    benchmarks: dict[SetName, Path] = Field(
+        {}, description="folders of originals, with low-resolution files if they have them, by the names of their sets"
+    )
     max_images: int | None = Field(
         None, ge=1, description="of the held-out photographs, chosen by seed; a larger number takes the same and more"
     )
     metrics: list[MetricName] | None = Field(
-        None, min_length=1, description="none: all but the VGG distance, and LPIPS unless lpips.weights is null"
+        None,
+        min_length=1,
+        description="none: psnr_y, ssim_y, psnr_rgb, ssim_rgb, ssim_daala, consistency, ciede2000, and lpips unless "
+        "lpips.weights is null",
     )
-    gray: Literal["rgb", "raw"] = Field(
-        "rgb", description="'raw' scores gray originals on their gray values 0-255 instead of on Y (16-235)"
+    vgg16: Path | None = Field(
+        None, description="weights of lpips_vgg and dists, an .npz file that benchmarks.vgg16_weights makes"
+    )
+    gray: GrayScoring = Field(
+        "rgb",
+        description="'raw' scores originals without colour on their gray values 0-255 instead of on Y (16-235); "
+        "'stored' only those whose file has a single channel, as published figures of Set14 do",
+    )
+    reduction: Literal["pillow", "matlab"] = Field(
+        "pillow",
+        description="what makes the low-resolution input, and the method 'bicubic': 'matlab' is imresize, which most "
+        "published figures rest on",
     )
     matching: MatchingParameters = MatchingParameters()
     engine: EngineName = Field("float32", description="what super-resolves: see inference.engines")
     tile: int = Field(256, ge=16, description="largest edge in LR pixels that is super-resolved at once")
     workers: int | None = Field(None, ge=1, description="threads that measure; none: one per core")
     confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals of means")
-    resamples: int = Field(2000, ge=100, description="of the bootstrap (Efron 1979)")
     detail_size: int = Field(96, ge=16, multiple_of=SCALE, description="edge of the zoomed detail in HR pixels")
     shown: int = Field(6, ge=1, description="pictures of each set on its sheets")

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,61 +11,130 @@ import numpy as np
 import pandas as pd
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.parameters import HELD_OUT, EvaluateParameters
+from sr_pipeline.evaluation.benchmark_files import sort_files, unique_names
+from sr_pipeline.evaluation.originals import Read, read_original
+from sr_pipeline.evaluation.parameters import HELD_OUT, EvaluateParameters, GrayScoring
 from sr_pipeline.hashing import stable_hash
-from sr_pipeline.imaging.metrics import Original, smallest_edge
-from sr_pipeline.imaging.resample import crop_to_multiple
+from sr_pipeline.imaging.matlab import enlarge_as_matlab, reduce_as_matlab
+from sr_pipeline.imaging.metrics import Original, Reduction, is_gray, smallest_edge
+from sr_pipeline.imaging.resample import crop_to_multiple, downsample, enlarge
+from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.pictures.opening import picture_files
-from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb, read_rgb
+from sr_pipeline.pictures.photographs import UnusablePictureError
 from sr_pipeline.storage import read_bytes
 
 log = logging.getLogger(__name__)
 
 OK = "ok"
-COLUMNS = ("set", "image", "file", "sha256", "gray", "status")
-_GRAY_MODES = ("1", "L", "LA", "La")  # and 16-bit gray, "I;16"
+COLUMNS = ("set", "image", "file", "sha256", "low", "low_sha256", "reduction", "status")
+
+
+class Resampling(NamedTuple):
+    """How pictures are reduced, and how the method ``bicubic`` enlarges them.
+
+    Attributes:
+        title: for the protocol.
+        reduce: (h, w, 3) uint8 and a scale that divides both edges.
+        enlarge: (h, w, 3) uint8 and a scale.
+    """
+
+    title: str
+    reduce: Reduction
+    enlarge: Callable[[RgbImage, int], RgbImage]
+
+
+RESAMPLING: dict[str, Resampling] = {
+    "pillow": Resampling(
+        "Pillow BICUBIC, antialiased, 8 bits", downsample, lambda image, scale: enlarge(image, scale, "bicubic")
+    ),
+    "matlab": Resampling("MATLAB imresize bicubic, antialiased, 8 bits", reduce_as_matlab, enlarge_as_matlab),
+}
+"""By the values of ``evaluate.reduction``."""
 
 
 class Picture(NamedTuple):
-    """An original to be measured on: its set, its name, its file, and whether that is gray."""
+    """An original to be measured on.
+
+    Attributes:
+        set: its set.
+        image: its name in the set.
+        file: of the original.
+        low: of the low-resolution version; empty: it is made.
+        reduction: by which, of ``RESAMPLING``.
+    """
 
     set: str
     image: str
     file: str
-    gray: bool = False
+    low: str = ""
+    reduction: str = "pillow"
 
     @property
     def key(self) -> str:
         """Set and name: unique among all pictures."""
         return f"{self.set}/{self.image}"
 
-    def original(self, *, raw_gray: bool = False) -> Original:
-        """The picture, cut to a multiple of the scale.
+    @property
+    def resampling(self) -> Resampling:
+        """How it is reduced and bicubically enlarged."""
+        return RESAMPLING[self.reduction]
+
+    def original(self, *, gray: GrayScoring = "rgb") -> Original:
+        """The picture, cut to a multiple of the scale, or to what its low-resolution file shows.
 
         Args:
-            raw_gray: score gray pictures on their gray values.
+            gray: ``raw`` scores pictures without colour on their gray values, ``stored`` those whose file is gray.
 
         Raises:
-            UserError: if the file is no longer what it was when it was listed.
+            UserError: if a file is no longer what it was when it was listed.
         """
+        read = self._read(self.file)
+        lr = self._read(self.low).image if self.low else None
+        raw = (gray == "stored" and read.stored_gray) or (gray == "raw" and is_gray(read.image))
         try:
-            hr = crop_to_multiple(read_rgb(self.file), SCALE)
-            return Original(hr, SCALE, raw_gray=raw_gray and self.gray)
-        except (OSError, UnusablePictureError, ValueError) as error:
-            raise UserError(
-                f"{self.file} can no longer be used ({error}); restore it, or run kedro run --pipelines=ingest again"
-            ) from error
+            hr, lr = cut_to_fit(read.image, lr)
+            return Original(hr, SCALE, raw_gray=raw, lr=lr, reduction=self.resampling.reduce)
+        except ValueError as error:
+            raise _changed(self.file, error) from error
 
-    def low_resolution(self) -> np.ndarray:
+    def low_resolution(self) -> RgbImage:
         """The input that is enlarged, (h, w, 3) uint8."""
         return self.original().lr
+
+    def _read(self, file: str) -> Read:
+        try:
+            return read_original(read_bytes(file))
+        except (OSError, UnusablePictureError, ValueError) as error:
+            raise _changed(file, error) from error
+
+
+def cut_to_fit(hr: RgbImage, lr: RgbImage | None) -> tuple[RgbImage, RgbImage | None]:
+    """Cut the bottom and the right so that the original is ``SCALE`` times as large as its low-resolution version.
+
+    Sets differ in this: of an original whose edges are no multiples, the low-resolution file is rounded down or up.
+
+    Raises:
+        ValueError: if it is not a quarter of the original; the message goes on from its name.
+    """
+    if lr is None:
+        return crop_to_multiple(hr, SCALE), None
+    for high, low in zip(hr.shape[:2], lr.shape[:2], strict=True):
+        if low not in (high // SCALE, -(-high // SCALE)):
+            small, large = (f"{image.shape[1]}x{image.shape[0]}" for image in (lr, hr))
+            raise ValueError(f"is of {small} pixels, not a quarter of {large}")
+    height, width = (edge // SCALE for edge in hr.shape[:2])
+    return hr[: height * SCALE, : width * SCALE], lr[:height, :width]
+
+
+def _changed(file: str, error: Exception) -> UserError:
+    return UserError(f"{file} can no longer be used ({error}); restore it, or run kedro run --pipelines=ingest again")
 
 
 def pictures_of(listed: pd.DataFrame) -> list[Picture]:
     """The usable ones of ``list_pictures``, set by set."""
     usable = listed[listed["status"] == OK]
-    return [Picture(*row) for row in zip(usable["set"], usable["image"], usable["file"], usable["gray"], strict=True)]
+    return [Picture(*row) for row in zip(*(usable[name] for name in Picture._fields), strict=True)]
 
 
 def list_pictures(images: pd.DataFrame, parameters: EvaluateParameters, seed: int) -> pd.DataFrame:
@@ -82,7 +151,7 @@ def list_pictures(images: pd.DataFrame, parameters: EvaluateParameters, seed: in
     entries = [*_held_out(images, parameters.max_images, seed)]
     for benchmark, folder in parameters.benchmarks.items():
         entries += _benchmark(benchmark, folder)
-    listed = pd.DataFrame(entries, columns=list(COLUMNS))
+    listed = pd.DataFrame([(*entry[:-1], parameters.reduction, entry[-1]) for entry in entries], columns=list(COLUMNS))
     for row in listed[listed["status"] != OK].to_dict("records"):
         log.warning("%s of %s is left out: %s", row["file"], row["set"], row["status"])
     for name, group in listed.groupby("set", sort=False):
@@ -96,12 +165,12 @@ def describe_sets(listed: pd.DataFrame) -> dict[str, dict[str, object]]:
     described: dict[str, dict[str, object]] = {}
     for name, group in listed.groupby("set", sort=False):
         usable = group[group["status"] == OK]
-        content = "\n".join(
-            f"{image} {digest}" for image, digest in zip(usable["image"], usable["sha256"], strict=True)
-        )
+        rows = zip(usable["image"], usable["sha256"], usable["low_sha256"], strict=True)
+        content = "\n".join(f"{image} {digest} {low}".rstrip() for image, digest, low in rows)
         left_out = group[group["status"] != OK]
         described[str(name)] = {
             "pictures": len(usable),
+            "given_low_resolution": int((usable["low"] != "").sum()),
             "sha256": hashlib.sha256(content.encode()).hexdigest(),
             "left_out": dict(zip(left_out["image"], left_out["status"], strict=True)),
         }
@@ -133,33 +202,47 @@ def _held_out(images: pd.DataFrame, max_images: int | None, seed: int) -> Iterat
     chosen = chosen.sort_values("id")
     stems = [Path(file).stem for file in chosen["file"]]
     photographs_of = Counter(stems)
-    for stem, (_, row) in zip(stems, chosen.iterrows(), strict=True):
-        name = stem if photographs_of[stem] == 1 else f"{stem}_{row['id']}"
+    names = [
+        stem if photographs_of[stem] == 1 else f"{stem}_{image_id}"
+        for stem, image_id in zip(stems, chosen["id"], strict=True)
+    ]
+    names = unique_names(
+        names, [f"{file} {image_id}" for file, image_id in zip(chosen["file"], chosen["id"], strict=True)]
+    )
+    for name, (_, row) in zip(names, chosen.iterrows(), strict=True):
         status = OK if min(row["width"], row["height"]) >= _smallest_picture() else _too_small()
-        yield HELD_OUT, name, row["file"], row["sha256"], _is_gray(row["mode"]), status
+        yield HELD_OUT, name, row["file"], row["sha256"], "", "", status
 
 
 def _benchmark(name: str, folder: Path) -> Iterator[tuple[object, ...]]:
-    files = sorted(picture_files(folder))
-    paths = [file.relative_to(folder) for file in files]
-    stems = [path.with_suffix("").as_posix().replace("/", "_") for path in paths]
-    pictures_of_stem = Counter(stems)
-    for file, path, stem in zip(files, paths, stems, strict=True):
-        image = stem if pictures_of_stem[stem] == 1 else f"{stem}_{path.suffix[1:]}"
-        digest, gray, status = _inspect(file)
-        yield name, image, str(file), digest, gray, status
+    for found in sort_files(folder, list(picture_files(folder))):
+        image, digest, problem = _inspect(found.hr)
+        small, low_digest, low_problem = _inspect(found.lr) if found.lr else (None, "", "")
+        status = found.problem or problem or (low_problem and f"low-resolution file {found.lr}: {low_problem}")
+        if not status and image is not None:
+            status = _misfit(image, small, found.lr) or (_too_small() if _is_small(image) else OK)
+        yield name, found.name, str(found.hr), digest, str(found.lr or ""), low_digest, status
 
 
-def _inspect(file: Path) -> tuple[str, bool, str]:
-    """SHA-256, whether gray, and ``ok`` or what is wrong."""
+def _inspect(file: Path) -> tuple[RgbImage | None, str, str]:
+    """The decoded picture, SHA-256 of the file, and what is wrong with it."""
     try:
         content = read_bytes(file)
-        decoded = decode_rgb(content)
+        return read_original(content).image, hashlib.sha256(content).hexdigest(), ""
     except (OSError, UnusablePictureError) as error:
-        return "", False, str(error)
-    small = min(decoded.picture.size) < _smallest_picture()
-    status = _too_small() if small else OK
-    return hashlib.sha256(content).hexdigest(), _is_gray(decoded.mode), status
+        return None, "", str(error)
+
+
+def _misfit(hr: RgbImage, lr: RgbImage | None, file: Path | None) -> str:
+    try:
+        cut_to_fit(hr, lr)
+    except ValueError as error:
+        return f"its low-resolution file {file} {error}"
+    return ""
+
+
+def _is_small(image: RgbImage) -> bool:
+    return min(image.shape[:2]) < _smallest_picture()
 
 
 def _smallest_picture() -> int:
@@ -169,10 +252,6 @@ def _smallest_picture() -> int:
 
 def _too_small() -> str:
     return f"smaller than {_smallest_picture()} pixels"
-
-
-def _is_gray(mode: str) -> bool:
-    return mode in _GRAY_MODES or mode.startswith("I;16")
 
 
 def _reasons(group: pd.DataFrame) -> str:

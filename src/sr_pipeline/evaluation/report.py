@@ -12,7 +12,7 @@ from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.methods import TITLES
 from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.evaluation.sheets import Shown
-from sr_pipeline.imaging.resample import enlarge
+from sr_pipeline.evaluation.statistics import FEWEST
 from sr_pipeline.imaging.sheets import evenly_spaced, low_resolution_panel
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.networks.parameters import SCALE
@@ -92,6 +92,7 @@ def render_report(
             protocol=_flat(evaluation["protocol"] | {"intervals": evaluation["intervals"]}),
             processor=evaluation["processor"],
             confidence=evaluation["intervals"]["confidence"],
+            fewest=FEWEST,
         )
         if len(page.encode()) <= LIMIT:
             return page
@@ -102,16 +103,21 @@ def render_report(
 def _table(methods: dict[str, Any]) -> dict[str, Any]:
     """Rows of a table: for each method the mean of each metric with its interval; the best of each marked."""
     metrics = [name for name in METRICS if any(name in measured for measured in methods.values())]
-    best = {name: _best(name, methods) for name in metrics}
+    best = {name: _best(name, methods) for name in metrics}  # several where they print alike
     rows = [
         {
             "title": TITLES[method],
-            "cells": [_cell(name, measured.get(name)) | {"best": best[name] == method} for name in metrics],
+            "cells": [_cell(name, measured.get(name)) | {"best": method in best[name]} for name in metrics],
         }
         for method, measured in methods.items()
     ]
     heads = [
-        {"label": METRICS[name].title, "arrow": "↑" if METRICS[name].higher_is_better else "↓"} for name in metrics
+        {
+            "label": METRICS[name].title,
+            "arrow": "↑" if METRICS[name].higher_is_better else "↓",
+            "count": _count(name, methods),
+        }
+        for name in metrics
     ]
     return {"heads": heads, "rows": rows}
 
@@ -127,18 +133,32 @@ def _differences(pairs: dict[str, Any]) -> dict[str, Any]:
             for name in metrics
         ]
         rows.append({"title": f"{first} − {second}", "cells": cells})
-    return {"heads": [{"label": METRICS[name].title} for name in metrics], "rows": rows}
+    heads = [{"label": METRICS[name].title, "count": _count(name, pairs)} for name in metrics]
+    few = any(interval["n"] < FEWEST for measured in pairs.values() for interval in measured.values())
+    return {"heads": heads, "rows": rows, "few": few}
 
 
-def _best(metric: str, methods: dict[str, Any]) -> str | None:
+def _count(metric: str, measured: dict[str, Any]) -> str:
+    """On how many pictures the means of a column rest: "n = 5", or "n = 4–5" where methods differ."""
+    counts = [intervals[metric]["n"] for intervals in measured.values() if metric in intervals]
+    low, high = min(counts), max(counts)
+    return f"n = {low}" if low == high else f"n = {low}–{high}"
+
+
+def _best(metric: str, methods: dict[str, Any]) -> set[str]:
+    """The methods whose mean is best to the printed digits."""
     means = {
-        method: measured[metric]["mean"]
+        method: _printed(metric, measured[metric]["mean"])
         for method, measured in methods.items()
         if metric in measured and measured[metric]["mean"] is not None
     }
-    if not means:
-        return None
-    return (max if METRICS[metric].higher_is_better else min)(means, key=lambda method: means[method])
+    best = (max if METRICS[metric].higher_is_better else min)(means.values(), default=None)
+    return {method for method, mean in means.items() if mean == best}
+
+
+def _printed(metric: str, value: float) -> float:
+    """``value`` as it is printed; never -0."""
+    return round(value, METRICS[metric].decimals) + 0.0
 
 
 def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False) -> dict[str, str]:
@@ -146,16 +166,19 @@ def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False)
         return {"mean": "–", "range": ""}
     form = f"{{:{'+' if signed else ''}.{METRICS[metric].decimals}f}}"
     mean, low, high = (
-        "" if interval[bound] is None else form.format(interval[bound]).replace("-", "−")
+        "" if interval[bound] is None else form.format(_printed(metric, interval[bound])).replace("-", "−")
         for bound in ("mean", "low", "high")
     )
     return {"mean": mean, "range": low and f"{low} … {high}"}
 
 
 def _verdict(metric: str, interval: dict[str, Any] | None) -> str:
-    if interval is None or interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
+    """``better`` or ``worse``; nothing if zero is in the interval, pictures are few, or the difference prints as 0."""
+    if interval is None or interval["low"] is None or interval["n"] < FEWEST:
         return ""
-    return "better" if (interval["low"] > 0) == METRICS[metric].higher_is_better else "worse"
+    if interval["low"] <= 0 <= interval["high"] or _printed(metric, interval["mean"]) == 0:
+        return ""
+    return "better" if (interval["mean"] > 0) == METRICS[metric].higher_is_better else "worse"
 
 
 def _slider(shown: Shown, size: _Size) -> dict[str, Any]:
@@ -164,7 +187,7 @@ def _slider(shown: Shown, size: _Size) -> dict[str, Any]:
     top, left = shown.detail(min(height, width))
     top, left = min(top, shown.hr.shape[0] - height), min(left, shown.hr.shape[1] - width)
     window = (slice(top, top + height), slice(left, left + width))
-    layers = {"LR input": low_resolution_panel(shown.lr, SCALE), "bicubic": enlarge(shown.lr, SCALE, "bicubic")}
+    layers = {"LR input": low_resolution_panel(shown.lr, SCALE), "bicubic": shown.images["bicubic"]}
     layers |= {TITLES[method]: image for method, image in shown.images.items() if method not in ("nearest", "bicubic")}
     captions = {TITLES[method]: shown.caption(method) for method in shown.images}
     return {

@@ -2,34 +2,25 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_BATCH = 1_000_000  # drawn values in memory at once
-
 PairedDifference = tuple[str, str]
 """Methods (a, b), whose difference a - b is taken picture by picture."""
 
-
-class Resampling(NamedTuple):
-    """How intervals are made: percentile bootstrap (Efron & Tibshirani 1993, section 13.3).
-
-    Attributes:
-        confidence: share of resampled means inside the interval.
-        resamples: their number.
-        seed: of the resampling; equal seeds give equal intervals.
-    """
-
-    confidence: float
-    resamples: int
-    seed: int
+FEWEST = 5
+"""Pictures from which on an interval is taken for a judgement: with fewer, those of skewed differences hold too rarely
+(docs/evaluation.md has what was measured)."""
 
 
-def mean_with_interval(values: NDArray[np.float64], resampling: Resampling) -> dict[str, Any]:
-    """Mean of ``values`` (n,) and its confidence interval.
+def mean_with_interval(values: NDArray[np.float64], confidence: float) -> dict[str, Any]:
+    """Mean of ``values`` (n,) and its confidence interval by Student's t.
+
+    Student 1908, "The probable error of a mean", Biometrika 6(1): mean +- t * s / sqrt(n), with t the quantile of
+    n - 1 degrees of freedom. Unlike the percentile bootstrap, it is wide enough for few values.
 
     Returns:
         ``mean``, ``low``, ``high`` and ``n``. The bounds are None for a single value, and all but ``n`` is None
@@ -40,30 +31,23 @@ def mean_with_interval(values: NDArray[np.float64], resampling: Resampling) -> d
         return {"mean": None, "low": None, "high": None, "n": count}
     if count == 1:
         return {"mean": mean, "low": None, "high": None, "n": 1}
-    from scipy.stats import bootstrap
+    from scipy.stats import t
 
-    interval = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=resampling.resamples,
-        batch=max(_BATCH // count, 1),
-        confidence_level=resampling.confidence,
-        method="percentile",
-        rng=np.random.default_rng(resampling.seed),
-    ).confidence_interval
-    low, high = sorted(map(float, interval))  # of equal values, interpolation may round them past each other
-    return {"mean": mean, "low": low, "high": high, "n": count}
+    # Of equal values the mean may differ by rounding, and so would a deviation from it.
+    deviation = float(np.std(values, ddof=1)) if np.ptp(values) else 0.0
+    margin = float(t.ppf((1 + confidence) / 2, count - 1)) * deviation / math.sqrt(count)
+    return {"mean": mean, "low": mean - margin, "high": mean + margin, "n": count}
 
 
 def summarize(
-    per_image: pd.DataFrame, pairs: Iterable[PairedDifference], resampling: Resampling
+    per_image: pd.DataFrame, pairs: Iterable[PairedDifference], confidence: float
 ) -> dict[str, dict[str, Any]]:
     """Means of methods, and of differences between them on the same pictures, with intervals.
 
     Args:
         per_image: columns ``set``, ``image``, ``method``, and one per metric.
         pairs: of methods to compare; a pair is left out unless both were measured.
-        resampling: of the intervals.
+        confidence: of the intervals, such as 0.95.
 
     Returns:
         ``{set: {"methods": {method: {metric: interval}}, "differences": {"a - b": {metric: interval}}}}``.
@@ -77,16 +61,16 @@ def summarize(
         }
         differences = {f"{a} - {b}": by_method[a] - by_method[b] for a, b in pairs if a in by_method and b in by_method}
         summary[str(name)] = {
-            "methods": {method: _intervals(table, resampling) for method, table in by_method.items()},
-            "differences": {pair: _intervals(table, resampling) for pair, table in differences.items()},
+            "methods": {method: _intervals(table, confidence) for method, table in by_method.items()},
+            "differences": {pair: _intervals(table, confidence) for pair, table in differences.items()},
         }
     return summary
 
 
-def _intervals(table: pd.DataFrame, resampling: Resampling) -> dict[str, Any]:
+def _intervals(table: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """Intervals by metric, each over the pictures on which that metric was measured."""
     return {
-        str(metric): mean_with_interval(values.to_numpy(), resampling)
+        str(metric): mean_with_interval(values.to_numpy(), confidence)
         for metric, column in table.items()
         if len(values := column.dropna())
     }

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from sr_pipeline.imaging.resample import downsample
 from sr_pipeline.imaging.types import RgbImage
 
+Reduction = Callable[[RgbImage, int], RgbImage]
+"""Reduces a picture by a scale."""
+
 _RANGE = 255.0
 # Wang et al. 2004, section IV: K1 = 0.01, K2 = 0.03.
 _C1, _C2 = (0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2
@@ -32,6 +35,16 @@ def luma(image: RgbImage) -> NDArray[np.float64]:
     return 16.0 + image.astype(np.float64) @ LUMA / 255.0
 
 
+PSNR_LIMIT = 10 * np.log10(12 * _RANGE**2)
+"""58.92 dB: of a picture that differs from the original by nothing but rounding to 8 bits, an error of variance 1/12
+(Bennett 1948, Bell System Technical Journal 27, section 2). Nearer than that, 8-bit pictures do not tell."""
+
+
+def limited_psnr(reference: NDArray, image: NDArray) -> float:
+    """``psnr``, at most ``PSNR_LIMIT``: defined for equal pictures too, so that means over pictures are."""
+    return min(psnr(reference, image), float(PSNR_LIMIT))
+
+
 def psnr(reference: NDArray, image: NDArray) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 255; infinite for equal images."""
     error = float(np.mean(np.square(np.subtract(reference, image, dtype=np.float64))))
@@ -43,6 +56,11 @@ def smallest_edge(border: int) -> int:
     return _WINDOW + 2 * border
 
 
+def is_gray(image: RgbImage) -> bool:
+    """Whether red, green and blue are equal everywhere, whatever the mode of the file was."""
+    return bool((image == image[..., :1]).all())
+
+
 class Original:
     """A high-resolution original that enlarged pictures are compared with.
 
@@ -52,12 +70,22 @@ class Original:
         hr: (h, w, 3) uint8; h and w are multiples of ``scale``.
         scale: of the reduction; as many pixels are left out at each edge.
         raw_gray: score Y on the full range 0–255 of a gray picture, whose Y is then its gray values.
+        lr: the low-resolution input, (h / scale, w / scale, 3) uint8; none: ``reduction`` of ``hr``.
+        reduction: how pictures are reduced by ``scale``.
 
     Raises:
         ValueError: if nothing wider than the SSIM window is left inside the border.
     """
 
-    def __init__(self, hr: RgbImage, scale: int, *, raw_gray: bool = False) -> None:
+    def __init__(
+        self,
+        hr: RgbImage,
+        scale: int,
+        *,
+        raw_gray: bool = False,
+        lr: RgbImage | None = None,
+        reduction: Reduction = downsample,
+    ) -> None:
         if min(hr.shape[:2]) < smallest_edge(scale):
             raise ValueError(
                 f"an image of shape {hr.shape} is too small to measure: needs {smallest_edge(scale)} pixels"
@@ -65,11 +93,17 @@ class Original:
         self.hr = hr
         self.scale = scale
         self.raw_gray = raw_gray
+        self._lr = lr
+        self._reduction = reduction
 
     @cached_property
     def lr(self) -> RgbImage:
         """The low-resolution input, (h / scale, w / scale, 3) uint8."""
-        return downsample(self.hr, self.scale)
+        return self.reduce(self.hr) if self._lr is None else self._lr
+
+    def reduce(self, image: RgbImage) -> RgbImage:
+        """``image`` reduced by the scale, as the low-resolution input was made."""
+        return self._reduction(image, self.scale)
 
     def inner(self, image: NDArray) -> NDArray:
         """``image`` without its border."""
@@ -137,8 +171,12 @@ class Enlarged:
 
 
 def consistency(original: Original, enlarged: Enlarged) -> float:
-    """PSNR in dB between the input and the reduction of the enlarged picture: is what was known still there?"""
-    return psnr(original.lr, downsample(enlarged.image, original.scale))
+    """PSNR in dB between the input and the reduction of the enlarged picture: is what was known still there?
+
+    One pixel of the input is left out at each edge: the border that the other metrics leave out, reduced.
+    """
+    inner = (slice(1, -1), slice(1, -1))
+    return limited_psnr(original.lr[inner], original.reduce(enlarged.image)[inner])
 
 
 def ciede2000(original: Original, enlarged: Enlarged) -> float:

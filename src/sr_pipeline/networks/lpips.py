@@ -53,8 +53,7 @@ class Lpips:
         """
         distance = tf.zeros(tf.shape(second)[0])
         for one, other, linear in zip(self._features(first), self._features(second), self._linear, strict=True):
-            difference = tf.square(_unit_length(one) - _unit_length(other))
-            distance += tf.reduce_mean(tf.tensordot(difference, linear, 1), axis=(1, 2))
+            distance += layer_distance(one, other, linear)
         return distance
 
     def _features(self, images: tf.Tensor) -> list[tf.Tensor]:
@@ -67,6 +66,12 @@ class Lpips:
             x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, edges) + bias)
             outputs.append(x)
         return outputs
+
+
+def layer_distance(one: tf.Tensor, other: tf.Tensor, linear: tf.Tensor) -> tf.Tensor:
+    """The share (n,) of a layer in LPIPS: weighted squared differences of features (n, h, w, c) of unit length."""
+    difference = tf.square(_unit_length(one) - _unit_length(other))
+    return tf.reduce_mean(tf.tensordot(difference, linear, 1), axis=(1, 2))
 
 
 def _float32(array: NDArray) -> tf.Tensor:

@@ -22,7 +22,7 @@ from sr_pipeline.evaluation.parameters import EvaluateParameters
 from sr_pipeline.evaluation.pictures import Picture, describe_sets, list_pictures, pictures_of
 from sr_pipeline.evaluation.report import render_report
 from sr_pipeline.evaluation.sheets import Shown, draw_sheets
-from sr_pipeline.evaluation.statistics import Resampling, summarize
+from sr_pipeline.evaluation.statistics import summarize
 from sr_pipeline.imaging.resample import enlarge
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.inference.engines import choose_engine
@@ -74,7 +74,13 @@ def super_resolve_pictures(
     """
 
     def task(picture: Picture, upscaler: Upscaler) -> Callable[[], Image.Image]:
-        return lambda: Image.fromarray(upscaler(picture.low_resolution()))
+        def super_resolve() -> Image.Image:
+            from sr_pipeline.networks.full_float32 import full_float32
+
+            with full_float32:
+                return Image.fromarray(upscaler(picture.low_resolution()))
+
+        return super_resolve
 
     upscalers = {method: _upscaler(generator, parameters) for method, generator in generators.items()}
     return {
@@ -118,14 +124,18 @@ def measure_methods(
 
 
 def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over the images: ``{set: {method: {metric: mean}}}``; the table goes to the log.
+    """Means over the images: ``{set: {method: {metric: mean}}}``; the table goes to the log, with numbers of images.
 
-    Means that are not finite are left out: the PSNR of a perfect picture is infinite.
+    What was measured on no image is left out.
     """
-    means = per_image.drop(columns="image").groupby(["set", "method"], sort=False).mean()
+    by_method = per_image.drop(columns="image").groupby(["set", "method"], sort=False)
+    means, counts = by_method.mean(), by_method.count()
     for name, table in means.groupby(level="set", sort=False):
         count = per_image.loc[per_image["set"] == name, "image"].nunique()
-        log.info("%s, mean of %d images:\n%s", name, count, table.droplevel("set").round(4).to_string())
+        fewer = counts.loc[[name]].min()
+        exceptions = "".join(f", {metric} of {n}" for metric, n in fewer.items() if n < count)
+        shown = table.droplevel("set").round(4).to_string()
+        log.info("%s, mean of %d images%s:\n%s", name, count, exceptions, shown)
     metrics: dict[str, dict[str, dict[str, float]]] = {}
     for row in means.reset_index().to_dict("records"):
         set_name, method = str(row.pop("set")), str(row.pop("method"))
@@ -134,16 +144,26 @@ def average_metrics(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, fl
     return metrics
 
 
-def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters, seed: int) -> dict[str, Any]:
-    """Means and paired differences between methods, with bootstrap confidence intervals, by set."""
-    return summarize(per_image, DIFFERENCES, Resampling(parameters.confidence, parameters.resamples, seed))
+def summarize_metrics(per_image: pd.DataFrame, parameters: EvaluateParameters) -> dict[str, Any]:
+    """Means and paired differences between methods, with confidence intervals, by set."""
+    return summarize(per_image, DIFFERENCES, parameters.confidence)
 
 
-def describe_evaluation(listed: pd.DataFrame, model: dict[str, Any], parameters: EvaluateParameters) -> dict[str, Any]:
-    """What the figures depend on: the model, the protocol, the pictures, the kind of processor."""
+def describe_evaluation(
+    listed: pd.DataFrame,
+    model: dict[str, Any],
+    parameters: EvaluateParameters,
+    lpips: LpipsParameters | None = None,
+    perceptual: PerceptualParameters | None = None,
+) -> dict[str, Any]:
+    """What the figures depend on: the model, the protocol, the pictures, the kind of processor.
+
+    Networks are the packaged ones if nothing else is said.
+    """
+    networks = Networks(lpips or LpipsParameters(), perceptual or PerceptualParameters())
     return {
         "model": model,
-        "protocol": describe_protocol(parameters),
+        "protocol": describe_protocol(parameters, networks),
         "intervals": describe_intervals(parameters),
         "sets": describe_sets(listed),
         "processor": processor_kind(),
@@ -230,6 +250,7 @@ def _saved_methods(picture: Picture, saved: SavedPictures) -> Iterator[tuple[str
 def _by_method(picture: Picture, lr: RgbImage, saved: SavedPictures) -> Iterator[tuple[str, RgbImage]]:
     """(method, pixels) of interpolations, then networks, in the order of the tables."""
     for method in INTERPOLATIONS:
-        yield method, enlarge(lr, SCALE, method)
+        bicubic = method == "bicubic"
+        yield method, picture.resampling.enlarge(lr, SCALE) if bicubic else enlarge(lr, SCALE, method)
     for method, load in _saved_methods(picture, saved):
         yield method, np.asarray(load())

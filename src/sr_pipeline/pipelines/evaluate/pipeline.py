@@ -49,13 +49,19 @@ def create_pipeline() -> Pipeline:
             node(nodes.average_metrics, inputs="per_image", outputs="metrics", name="average_metrics"),
             node(
                 nodes.summarize_metrics,
-                inputs=["per_image", "params:evaluate", "params:seed"],
+                inputs=["per_image", "params:evaluate"],
                 outputs="statistics",
                 name="summarize_metrics",
             ),
             node(
                 nodes.describe_evaluation,
-                inputs=["measured_pictures", "measured_model", "params:evaluate"],
+                inputs=[
+                    "measured_pictures",
+                    "measured_model",
+                    "params:evaluate",
+                    "params:lpips",
+                    "params:perceptual",
+                ],
                 outputs="evaluation",
                 name="describe_evaluation",
             ),

@@ -13,7 +13,7 @@ from PIL import Image
 
 import sr_pipeline
 from sr_pipeline.errors import UserError
-from sr_pipeline.evaluation.describe import weights_sha256
+from sr_pipeline.evaluation.describe import protocol_of, weights_sha256
 from sr_pipeline.imaging.resample import crop_to_multiple, downsample
 from sr_pipeline.networks.parameters import SCALE
 from sr_pipeline.parameters import RegisterParameters
@@ -58,7 +58,8 @@ def register_generator(
             "run kedro run --pipelines=evaluate,register"
         )
     flat = flatten(metrics, separator="/")
-    score = score_of(parameters.metric, flat, evaluation)
+    protocol = protocol_of(parameters.metric.rpartition("/")[2], evaluation["protocol"])
+    score = score_of(parameters.metric, flat, evaluation | {"protocol": protocol})
     info = _log_model(generators["srgan"], images, parameters.model_name)
     log_final_metrics(metrics, evaluation, info.model_id)
     client, version = mlflow.MlflowClient(), str(info.registered_model_version)
