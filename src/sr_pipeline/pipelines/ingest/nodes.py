@@ -98,12 +98,9 @@ def _inspect_all(photographs: list[Photograph], parameters: IngestParameters) ->
         tqdm(total=len(photographs), desc="photographs", unit="file", disable=None) as bar,
     ):
         warnings.filterwarnings("ignore", module="PIL")  # the manifest says what is wrong with which file
-        try:
-            for done in pool.map(rows, range(0, len(photographs), _TOGETHER)):
-                bar.update(len(done))
-                yield from done
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for done in pool.map(rows, range(0, len(photographs), _TOGETHER)):  # left early, it cancels the rest
+            bar.update(len(done))
+            yield from done
 
 
 def _row(photograph: Photograph, parameters: IngestParameters) -> dict[str, Any]:
