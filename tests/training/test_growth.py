@@ -8,7 +8,7 @@ from sr_pipeline.training.recipes import LearningRate
 from sr_pipeline.training.setup import TrainingSetup
 from sr_pipeline.training.steps import to_minus_one_one, to_zero_one
 from tests.conftest import PRECISIONS
-from tests.training.tiny import tiny_training, train_on, variant
+from tests.training.tiny import changed, tiny_training, train_on, variant
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -17,8 +17,11 @@ def test_progressive_training_goes_from_half_to_full_resolution(features, batch,
     tiny = tiny_training(recipe, features, precision)
     upper = tiny.state.generator.get_layer("double2_conv").get_weights()[0]
     lower = tiny.state.generator.get_layer("head_conv").get_weights()[0]
+    ends = (tiny.state.growth.to_rgb, tiny.state.growth.from_rgb)
+    before = [end.get_weights() for end in ends]
     step = growth_step(*tiny)
     step(batch.hr, batch.lr)
+    assert all(any(changed(weights, end)) for weights, end in zip(before, ends, strict=True))
     assert np.array_equal(upper, tiny.state.generator.get_layer("double2_conv").get_weights()[0])
     assert not np.array_equal(lower, tiny.state.generator.get_layer("head_conv").get_weights()[0])
     result = train_on(batch, tiny)
