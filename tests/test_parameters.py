@@ -94,6 +94,8 @@ def test_a_missing_pretrained_generator_is_reported_before_the_run():
         with pytest.raises(UserError, match=missing):
             PretrainingParameters(**{field: "gone.keras"}).check_file()
     PretrainingParameters(start="fidelity").check_file()
+    both = PretrainingParameters(start="fidelity", generator="perceptual")
+    assert both.given == packaged_file("perceptual")
 
 
 def test_a_missing_parameter(base):
@@ -152,6 +154,12 @@ def test_what_the_default_run_takes_from_others_is_packaged(base):
     [
         ("recipes.wgan_gp.discriminator.batch_normalization", True, "has no batch normalization"),
         ("recipes.progressive.adversarial", {"steps": 100}, r"growth\.fade_steps must not exceed adversarial\.steps"),
+        ("recipes.progressive.adversarial", {"shift": 16}, r"need whole crops: set adversarial\.shift to 0"),
+        (
+            "recipes.progressive.generator",
+            {"upsampling": "direct"},
+            r"set generator\.upsampling to nearest or subpixel",
+        ),
         ("recipes.seed.adversarial", {"interpolation": 0.5}, "between pretrained weights and others: set pretraining"),
         ("recipes.seed.generator", {"refinement": {"filters": 4}}, "refinement goes with upsampling .direct."),
         ("recipes.seed.ema_decay", 1.0, "'recipes.seed.ema_decay' is 1.0: input should be less than 1"),
@@ -176,3 +184,8 @@ def test_the_recipes_of_the_design(base):
         0.9,
     )
     assert recipes["progressive"].growth is not None
+    assert {name: recipes[name].total_steps for name in ("seed", "ledig2017", "progressive")} == {
+        "seed": 200_000,
+        "ledig2017": 1_200_000,
+        "progressive": 237_500,
+    }

@@ -33,9 +33,11 @@ def test_run_is_what_kedro_run_is(tmp_path):
     program = [sys.executable, "-m", "sr_pipeline", "run"]
     done = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert "--only-missing-outputs" in done.stdout
-    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.endswith("is not the folder of a project: it needs pyproject.toml and conf/base\n")
+    for part in ("", "conf/base"):
+        (tmp_path / part).mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.endswith("is not the folder of a project: it needs pyproject.toml and conf/base\n")
 
 
 def test_of_an_error_that_kedro_wraps_the_users_part_is_said(tmp_path):

@@ -53,8 +53,15 @@ P3_TO_SRGB = np.array(
 
 def test_display_p3():
     expected = np.rint(255 * encoded(decoded(PIXELS / 255) @ P3_TO_SRGB.T))
-    for chunks in (cicp(12, 13), cicp(12, 1)):
+    for chunks in (cicp(12, transfer) for transfer in (1, 6, 13, 14, 15)):
         assert np.abs(in_srgb(profile_of(chunks)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("transfer", "exponent"), [(4, 2.2), (5, 2.8), (8, 1.0)])
+def test_curves_that_are_powers(transfer, exponent):
+    gray = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    expected = np.rint(255 * encoded((gray / 255) ** exponent))
+    assert np.abs(in_srgb(profile_of(cicp(1, transfer)), gray) - expected).max() <= 2
 
 
 def test_gamma_and_chromaticities():
@@ -103,6 +110,14 @@ def test_white_stays_white_and_gray_stays_gray(primaries):
     assert np.all(result[-1, -1] == 255)
 
 
+@pytest.mark.parametrize("profile", [profile_of(cicp(12, 13)), profile_of(cicp(12, 4))])
+def test_the_tags_of_a_profile_begin_at_multiples_of_four(profile):
+    """ICC.1:2022, 7.3.1."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    places = [struct.unpack_from(">4sII", profile, 132 + 12 * index)[1] for index in range(count)]
+    assert [place % 4 for place in places] == [0] * count
+
+
 def gray_profile():
     profile = for_gray(profile_of(cicp(12, 4)))
     assert profile[16:20] == b"GRAY"
@@ -127,6 +142,10 @@ def test_profiles_that_fit_neither():
     assert for_gray(bytes(cmyk)) is None
     assert for_gray(profile_of(cicp(12, 8))[:140]) is None
     assert for_rgb(gray_profile()[:140]) is None
+    mixed = bytearray(profile_of(cicp(12, 8)))
+    blue, other = (mixed.index(name) + 4 for name in (b"bTRC", b"wtpt"))
+    mixed[blue : blue + 8] = mixed[other : other + 8]  # where it lies: gray has more than one curve then
+    assert for_gray(bytes(mixed)) is None
 
 
 def avif():
@@ -141,6 +160,25 @@ def test_codes_in_avif():
     position = content.index(b"nclx") + 4
     assert colour_codes_of(content[:position] + b"\0\x0c\0\x10" + content[position + 4 :]) == (12, 16)
     assert colour_codes_of(b"") is None
+
+
+def box(kind, data, size=None):
+    """A box with its size, or with another statement of it in that place."""
+    return (struct.pack(">I", 8 + len(data)) if size is None else size[:4]) + kind + (size or b"")[4:] + data
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_of_all_codes_in_avif_those_of_the_main_picture_count(wide):
+    """``wide``: with numbers of 16 and 32 bits, a size of 64 bits, and a last box that goes on to the end."""
+    codes = ((9, 16), (12, 13), (1, 13))
+    listed = b"".join(box(b"colr", b"nclx" + struct.pack(">HHHB", *each, 0, 128)) for each in codes)
+    number, place, essential = (">I", ">H", 0x8000) if wide else (">H", ">B", 0x80)
+    owned = (struct.pack(number, item) + b"\1" + struct.pack(place, essential | item) for item in (1, 2, 3))
+    properties = box(b"ipco", listed) + box(b"ipma", struct.pack(">BBHI", wide, 0, wide, 3) + b"".join(owned))
+    main = box(b"pitm", bytes([wide, 0, 0, 0]) + struct.pack(number, 2))
+    listing = box(b"iprp", properties, struct.pack(">IQ", 1, 16 + len(properties)) if wide else None)
+    meta = box(b"meta", bytes(4) + listing + main, bytes(4) if wide else None)
+    assert colour_codes_of(box(b"ftyp", b"avif") + meta) == (12, 13)
 
 
 @pytest.mark.parametrize("length", range(8, 320, 7))

@@ -1,3 +1,4 @@
+import io
 import struct
 
 import pytest
@@ -9,6 +10,7 @@ from sr_pipeline.pictures.exif import (
     DamagedExifError,
     Directory,
     Field,
+    add_to_tiff,
     block_of,
     for_upright,
     is_empty,
@@ -97,8 +99,10 @@ def test_pillow_reads_what_was_changed(order):
 @pytest.mark.parametrize("after", [b"", b"what else a camera keeps"])
 def test_no_pixel_of_a_thumbnail_stays(after):
     block = camera("<")
-    changed, _ = for_upright(with_thumbnail(block, "<", after), (192, 256))
+    whole = with_thumbnail(block, "<", after)
+    changed, _ = for_upright(whole, (192, 256))
     assert THUMBNAIL[2:-2] not in changed
+    assert len(changed) == len(whole) - (0 if after else len(THUMBNAIL)), "nothing else moves"
     assert changed.endswith(after)
     assert changed[: len(block)] == for_upright(block, (192, 256))[0]
 
@@ -135,6 +139,22 @@ def test_directories_that_lead_to_one_another():
         struct.pack_into("<I", block, block.index(struct.pack("<HHI", tag, LONG, 1)) + 8, 8)
     changed, _ = for_upright(bytes(block), (4, 4))
     assert tags_of(changed).fields[33432] == text(NAME)
+
+
+@pytest.mark.parametrize("more", [b"", b"\0"])
+def test_what_is_added_to_a_tiff_file_lies_as_it_must(more):
+    """Directories begin at even places, and their fields ascend (TIFF 6.0, section 2)."""
+    order = "<"
+    pixels = {256: numbers(order, LONG, 64), 270: text(b"a title"), 33550: numbers(order, SHORT, 1)}
+    file = io.BytesIO(block_of(Directory(pixels, {}), order) + more)
+    add_to_tiff(file, camera(order), {700: b"a packet"})
+    content = file.getvalue()
+    (start,) = struct.unpack_from("<I", content, 4)
+    assert start % 2 == 0
+    (count,) = struct.unpack_from("<H", content, start)
+    tags = [struct.unpack_from("<H", content, start + 2 + 12 * index)[0] for index in range(count)]
+    assert tags == [256, 270, 315, 700, 33432, 33550, EXIF, GPS]
+    assert tags_of(content).fields[270] == text(b"a title")
 
 
 def test_emptiness():

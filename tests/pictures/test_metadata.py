@@ -102,14 +102,20 @@ def test_other_readers_find_it(tmp_path, name):
 
 def test_comments_and_texts(tmp_path):
     texts = (PROMPT, Text(b"iTXt", "Titel\0\0\0de\0\0Häuser".encode()), Text(b"zTXt", b"a\0\0" + zlib.compress(b"b")))
-    path, left_out = written(tmp_path, "png", Metadata(texts=texts, comments=(b"M\xfcller", b"plain")))
+    path, left_out = written(tmp_path, "png", Metadata(texts=texts, comments=(b"M\xfcller", b"plain", b"two\r\nlines")))
     assert read(path).texts == (
         *texts,
         Text(b"iTXt", "Comment\0\0\0\0\0Müller".encode()),
         Text(b"tEXt", b"Comment\0plain"),
+        Text(b"tEXt", b"Comment\0two\nlines"),
     )
     assert left_out == []
     assert Image.open(path).text["parameters"] == "a red house on a green hill"
+
+
+def test_a_text_that_was_cut_is_none():
+    packed = zlib.compress(XMP)
+    assert [Text(b"zTXt", b"a\0\0" + data).content() for data in (packed, packed[:-4], b"")] == [XMP, None, None]
 
 
 @given(
@@ -148,11 +154,23 @@ def test_what_is_too_long_for_jpeg(tmp_path):
     assert read(path)._replace(texts=()) == Metadata(None, notes, None, long, long)
 
 
+@pytest.mark.parametrize("longer", [0, 1])
+def test_the_longest_that_jpeg_holds(tmp_path, longer):
+    """A byte more is left out, and no error of the encoder."""
+    exif = block_of(Directory({315: Field(2, 4, b"name")}, {}), "<").ljust(65_533 - 6 + longer, b"\0")
+    xmp, iptc, comment = b"x" * (65_533 - 29 + longer), b"i" * (65_506 + longer), b"c" * (65_533 + longer)
+    metadata = Metadata(exif=exif, xmp=xmp, iptc=iptc, comments=(comment,))
+    path, left_out = written(tmp_path, "jpeg", metadata)
+    too_long = ["EXIF", "XMP", "IPTC data", "comment"] if longer else []
+    assert [words.partition(",")[0] for words in left_out] == too_long
+    assert read(path) == (Metadata() if longer else metadata)
+
+
 def test_older_png_files_hold_metadata_in_texts(tmp_path):
     """As ImageMagick wrote them before PNG had a chunk for EXIF."""
     texts = [
         raw_profile(b"exif", b"Exif\0\0" + EXIF),
-        raw_profile(b"8bim", iptc_resource(IPTC)),
+        raw_profile(b"8bim", b"8BIM\x04\x21\0\0\0\0\0\x03odd\0" + iptc_resource(IPTC)),
         raw_profile(b"xmp", XMP),
     ]
     buffer = io.BytesIO()
@@ -225,6 +243,27 @@ def test_codes_of_avif(tmp_path):
     assert decode_picture(content[:position] + b"\0\x0c\0\r" + content[position + 4 :]).metadata.colours == P3
 
 
+def test_a_profile_rules_over_the_codes_of_avif(tmp_path):
+    path, _ = written(tmp_path, "avif", Metadata(PROFILE))
+    content = path.read_bytes()
+    position = content.index(b"nclx") + 4
+    stated = decode_picture(content[:position] + b"\0\x0c\0\r" + content[position + 4 :]).metadata
+    assert (stated.icc_profile, stated.colours) == (PROFILE, ())
+
+
+@pytest.mark.parametrize(("mode", "name"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("LAB", "TIFF")])
+def test_the_profile_of_colours_that_are_converted_is_not_kept(mode, name):
+    """They are sRGB from then on."""
+    buffer = io.BytesIO()
+    Image.new(mode, (3, 2)).save(buffer, name, icc_profile=PROFILE)
+    assert Image.open(buffer).info["icc_profile"] == PROFILE
+    assert decode_picture(buffer.getvalue()).metadata.icc_profile is None
+
+
+def test_an_image_resource_takes_an_even_number_of_bytes():
+    assert len(iptc_resource(b"odd")) == len(iptc_resource(b"even"))
+
+
 def test_no_resolution_stays_none(tmp_path):
     """Where a file states none, some readers say 1 or 72 pixels per inch."""
     for mode, name in (("RGB", "TIFF"), ("CMYK", "TIFF"), ("RGB", "JPEG")):
@@ -235,6 +274,9 @@ def test_no_resolution_stays_none(tmp_path):
         assert decode_picture(buffer.getvalue()).metadata.dpi is None
     path, _ = written(tmp_path, "jpeg", Metadata())
     assert Image.open(path).info["jfif_unit"] == 0
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(buffer, "PNG", dpi=(0, 0))
+    assert decode_picture(buffer.getvalue()).metadata.dpi is None
 
 
 @pytest.mark.parametrize("name", list(SUFFIXES))

@@ -129,11 +129,15 @@ def test_a_perfect_picture_breaks_no_sheet_and_no_report(listed, super_resolved)
     sheets = nodes.draw_pictures(listed, super_resolved, matched, per_image, BASIC)
     assert set(sheets) == {f"val/{name}" for name in ("comparison", "errors", "gains", "best_and_worst")}
     assert np.asarray(sheets["val/comparison"]()).std() > 20
+    bare = nodes.draw_pictures(listed, super_resolved, {}, per_image, BASIC)
+    assert sheets["val/comparison"]().width > bare["val/comparison"]().width, "matched pictures are shown as well"
     statistics = nodes.summarize_metrics(per_image, BASIC)
     assert np.isfinite(statistics["val"]["methods"]["srgan"]["psnr_y"]["mean"])
     evaluation = nodes.describe_evaluation(listed, {"source": "x", "weights": {"srgan": "1"}}, BASIC)
     page = nodes.write_report(listed, super_resolved, matched, per_image, statistics, evaluation, sheets)
     assert "Best and worst cases" in page
+    without = nodes.write_report(listed, super_resolved, {}, per_image, statistics, evaluation, sheets)
+    assert page.count("data:image") > without.count("data:image")
 
 
 def test_interpolations_start_from_the_low_resolution_image(listed):

@@ -131,6 +131,8 @@ def test_a_picture_with_damaged_extras_is_enlarged_as_upscale_does():
         (frames("PNG"), r"the picture is animated \(2 frames\)"),
         (frames("WEBP"), r"the picture is animated \(2 frames\)"),
         (file_of(Image.new("RGB", (17, 40))), "the picture of 17x40 pixels is too small; send at least 24x24"),
+        (file_of(Image.new("1", (23, 40))), "the picture of 23x40 pixels is too small"),
+        (file_of(Image.new("1", (1001, 1000))), "1001x1000 pixels is too large; send at most 1 megapixel"),
         (file_of(Image.new("1", (3000, 2000))), "3000x2000 pixels is too large; send at most 1 megapixel"),
         (file_of(Image.new("1", (30_000, 30_000))), "the picture is too large; send at most 1 megapixel"),
     ],

@@ -80,6 +80,29 @@ def test_a_store_that_is_down_is_left_alone_for_a_while(store, tmp_path):
     assert outbox.close() == 30
 
 
+def test_a_store_that_answers_again_at_the_end_gets_everything(store, tmp_path):
+    """Also within the time for which it is left alone."""
+    store.down = True
+    outbox = Outbox(store, tmp_path)
+    outbox.put(messages([1])[0])
+    outbox.wait()
+    store.down = False
+    assert outbox.close() == 0
+    assert store.received == [1]
+
+
+def test_processes_after_one_another_keep_what_they_report_in_order(store, tmp_path):
+    store.down = True
+    for n in range(0, 6, 2):
+        outbox = Outbox(store, tmp_path)
+        for message in messages([n, n + 1]):
+            outbox.put(message)
+        assert outbox.close() == n + 2
+    store.down = False
+    assert Outbox(store, tmp_path).send_kept() == 0
+    assert store.received == list(range(6))
+
+
 def test_what_is_kept_is_sent_by_a_later_process(store, tmp_path):
     store.down = True
     report = tmp_path / "report.html"

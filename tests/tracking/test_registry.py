@@ -1,8 +1,5 @@
 """Decisions about versions, in a real registry (SQLite)."""
 
-import shutil
-
-import mlflow
 import pytest
 
 from sr_pipeline.errors import UserError
@@ -19,19 +16,6 @@ from sr_pipeline.tracking.registry import (
 )
 
 NAME = "sr-generator"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """The file of a store with a registered model that has no version; making its tables takes seconds."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").create_registered_model(NAME)
-    return file
-
-
-@pytest.fixture
-def client(store, tmp_path):
-    return mlflow.MlflowClient(f"sqlite:///{shutil.copy(store, tmp_path)}")
 
 
 def score(value, metric="val/srgan/psnr_y", data="d", protocol="p"):

@@ -2,9 +2,11 @@ import os
 
 import pytest
 
-from sr_pipeline.training.phases import pretraining_step
+from sr_pipeline.errors import UserError
+from sr_pipeline.training.devices import Devices
+from sr_pipeline.training.phases import adversarial_step, pretraining_step
 from sr_pipeline.training.recipes import LearningRate
-from tests.training.tiny import RECIPE, changed, tiny_training
+from tests.training.tiny import RECIPE, changed, tiny_training, variant
 
 
 @pytest.mark.skipif(
@@ -23,6 +25,19 @@ def test_float16_scales_the_losses(features, batch):
     before = tiny.state.generator.get_weights()
     step(batch.hr, batch.lr)
     assert any(changed(before, tiny.state.generator))
+
+
+def test_both_networks_learn_by_the_recipes_adam(features):
+    recipe = variant(adversarial={"steps": 3, "adam": {"beta_1": 0.25, "beta_2": 0.5}})
+    optimizers = adversarial_step(*tiny_training(recipe, features), 10, LearningRate()).optimizers
+    moments = {name: (optimizer.beta_1, optimizer.beta_2) for name, optimizer in optimizers.items()}
+    assert moments == dict.fromkeys(("generator", "discriminator"), (0.25, 0.5))
+
+
+def test_devices_share_batches_evenly(features, monkeypatch):
+    monkeypatch.setattr(Devices, "replicas", 2)
+    with pytest.raises(UserError, match=r"2 devices cannot share batches of 3 evenly; set recipes\.<name>\.batch_size"):
+        tiny_training(variant(batch_size=3, adversarial={"steps": 3}), features)
 
 
 def test_a_short_training_traces_once(tiny, batch):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from sr_pipeline.networks.features import FeatureExtractor
-from sr_pipeline.training.objectives import generator_adversarial_loss, perceptual_loss
+from sr_pipeline.training.objectives import discriminator_loss, generator_adversarial_loss, perceptual_loss
 from sr_pipeline.training.optimizers import build_optimizer
 from sr_pipeline.training.phases import adversarial_step, build_phases, pretraining_step
 from sr_pipeline.training.recipes import AdamParameters, LearningRate
@@ -93,6 +93,17 @@ def test_gradient_norms_are_those_of_the_gradients(tiny, batch):
     expected = tf.linalg.global_norm(tape.gradient(loss, tiny.state.generator.trainable_variables))
     losses = pretraining_step(*tiny, 10, LearningRate())(batch.hr, batch.lr)
     assert float(losses["generator_gradient_norm"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_discriminators_gradient_is_that_of_its_own_loss(tiny, batch):
+    generator, discriminator = tiny.state.generator, tiny.state.discriminator
+    images = to_minus_one_one(batch.hr), generator(to_zero_one(batch.lr), training=True)
+    with tf.GradientTape() as tape:
+        loss = discriminator_loss(*(discriminator(each, training=True) for each in images))
+    expected = tf.linalg.global_norm(tape.gradient(loss, discriminator.trainable_variables))
+    losses = adversarial_step(*tiny, 10, LearningRate())(batch.hr, batch.lr)
+    assert float(losses["discriminator_loss"]) == pytest.approx(float(loss), rel=1e-4)
+    assert float(losses["discriminator_gradient_norm"]) == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_the_ema_follows_the_weights(features, batch):

@@ -38,7 +38,7 @@ def registered_labels() -> dict[str, str]:
     for alias, number in aliases.items():
         labels[alias] = f"{REGISTERED}, {alias} (version {number})"
     for version in found:
-        if version.version not in {str(number) for number in aliases.values()}:
+        if str(version.version) not in {str(number) for number in aliases.values()}:
             labels[str(version.version)] = f"{REGISTERED}, version {version.version}"
     return labels
 

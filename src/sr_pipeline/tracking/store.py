@@ -5,15 +5,11 @@ MLflow takes seconds to import, so it is imported when it is needed.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedro.utils import find_kedro_project
 
 from sr_pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
 
 EXPERIMENT = "sr-pipeline"
 
