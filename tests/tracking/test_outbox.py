@@ -99,7 +99,7 @@ def test_processes_after_one_another_keep_what_they_report_in_order(store, tmp_p
             outbox.put(message)
         assert outbox.close() == n + 2
     store.down = False
-    assert Outbox(store, tmp_path).send_kept() == 0
+    assert Outbox(store, tmp_path).close() == 0
     assert store.received == list(range(6))
 
 
