@@ -61,6 +61,20 @@ def test_a_run_that_is_deleted_while_it_trains(begin, client, caplog):
     assert mlflow.active_run() is None
 
 
+def test_a_model_is_registered_from_another_run_if_that_was_deleted(begin, client, caplog):
+    identity = begin()
+    run.replace_deleted_run(begin)
+    assert messages.connected_run() == identity, "it is there"
+    client.delete_run(identity)
+    run.replace_deleted_run(lambda: begin(trains=False))
+    other = messages.connected_run()
+    assert other != identity
+    assert mlflow.active_run().info.run_id == other
+    run.end_run("FINISHED")
+    assert client.get_run(other).info.status == "FINISHED"
+    assert len(warnings(caplog)) == 1
+
+
 def test_an_interrupted_run_goes_on(begin, interrupted):
     assert begin() == interrupted
 

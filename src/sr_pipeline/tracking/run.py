@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sr_pipeline.processor import processor_kind
 from sr_pipeline.storage import write_text
 from sr_pipeline.tracking import messages
 from sr_pipeline.tracking.messages import flatten
+from sr_pipeline.tracking.outbox import RunGoneError
+from sr_pipeline.tracking.sending import check_run
 from sr_pipeline.tracking.store import experiment_name, set_up_store
 from sr_pipeline.tracking.store_errors import explain_store_errors, shown
 
@@ -140,6 +143,26 @@ def _end_active_run(status: str) -> None:
         mlflow.end_run(status)
     except Exception:
         log.debug("the tracking store does not take the end of the run", exc_info=True)
+
+
+def replace_deleted_run(begin: Callable[[], None]) -> None:
+    """Let ``begin`` begin another run if that of this process was deleted: MLflow registers no model from such a one.
+
+    Raises:
+        UserError: as ``begin_run``.
+    """
+    import mlflow
+
+    identity = messages.connected_run()
+    if identity is None:
+        return
+    try:
+        check_run(mlflow.MlflowClient(), identity)
+    except RunGoneError:
+        end_run("KILLED")
+        begin()
+    except mlflow.exceptions.MlflowException:  # the store does not answer, which says nothing about the run
+        log.debug("the run cannot be looked up", exc_info=True)
 
 
 def mark_unfinished() -> None:

@@ -68,7 +68,7 @@ class MlflowSender:
         except Exception as error:
             self._stored.pop(message.run, None)  # the store may have taken a part of it
             if isinstance(error, mlflow.exceptions.MlflowException) and error.error_code in _FINAL:
-                _check_run(mlflow.MlflowClient(), message.run)
+                check_run(mlflow.MlflowClient(), message.run)
                 raise RefusedError(str(error)) from error
             raise
 
@@ -133,7 +133,7 @@ class _Stored:
         return self._steps[metric]
 
 
-def _check_run(client: Any, run: str) -> None:
+def check_run(client: Any, run: str) -> None:
     """Check that the store still has a run.
 
     Raises:
