@@ -7,6 +7,7 @@ import signal
 import stat
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 
 from sr_pipeline.errors import UserError
 from sr_pipeline.evaluation.measuring import check_metrics, chosen_metrics
@@ -123,6 +125,14 @@ class MlflowTracking:
             trains=TRAINING_RUN in _roles(catalog, pipeline.all_outputs()),
         )
         atexit.register(run.end_run, "KILLED")  # does nothing once the run has ended
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Register the generator from a new MLflow run if this one was deleted meanwhile."""
+        if "params:register" in node.inputs and self._parameters is not None:
+            run.replace_deleted_run(
+                partial(run.begin_run, self._project, self._parameters, ["register"], None, trains=False)
+            )
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:

@@ -52,13 +52,13 @@ def find_training_run(catalog: "CatalogProtocol[Any, Any]") -> tuple[Any, Any]:
         UserError: if the store is not there, or does not know that run.
     """
     from sr_pipeline.tracking.run import TRAINING_ID
-    from sr_pipeline.tracking.store import EXPERIMENT, open_store
+    from sr_pipeline.tracking.store import experiment_name, open_store
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, which MLflow loads
     client = open_store()
     training_id = catalog.load("mlflow_run")[TRAINING_ID]
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name())
     found = client.search_runs([experiment.experiment_id], f"tags.{TRAINING_ID} = '{training_id}'")
     for run in found:  # the newest first
         if "train/step_seconds" in run.data.metrics:

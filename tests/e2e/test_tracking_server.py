@@ -87,3 +87,22 @@ def test_a_server_that_is_not_there_is_told_of_at_once(tracked, server):
     assert f"the tracking store {server.address} does not answer" in error
     assert "unset MLFLOW_TRACKING_URI" in error
     assert not tracked.path("data/08_reporting/ingest_report.json").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_deleted_while_it_trains_costs_no_results(prepared):
+    """Its generator is registered from a run of its own."""
+    steps = "--params=recipes.sample.pretraining.steps=60"
+    client = mlflow.MlflowClient(f"sqlite:///{prepared.folder}/mlflow.db")
+    with prepared.started("kedro", "run", "--pipelines=train,evaluate,register", steps) as run:
+        run.wait_for("pretraining 10/60")
+        (deleted,) = client.search_runs([client.get_experiment_by_name("sr-pipeline").experiment_id])
+        client.delete_run(deleted.info.run_id)
+        assert run.process.wait(timeout=PATIENCE) == 0, run.log.read_text()
+    (warning,) = [line for line in run.log.read_text().splitlines() if "WARNING" in line]
+    assert f"the run {deleted.info.run_id} was deleted in the tracking store; the work goes on" in warning
+    (other,) = client.search_runs([deleted.info.experiment_id])
+    assert (other.info.run_name, other.info.status) == ("sample register", "FINISHED")
+    champion = client.get_model_version_by_alias("sr-generator", "champion")
+    assert champion.run_id == other.info.run_id
+    assert "val/srgan/psnr_y" in other.data.metrics

@@ -13,7 +13,7 @@ from sr_pipeline.evaluation.metrics import METRICS
 from sr_pipeline.evaluation.parameters import HELD_OUT
 from sr_pipeline.imaging.sheets import render
 from sr_pipeline.storage import atomic_write
-from sr_pipeline.tracking.store import EXPERIMENT, open_store
+from sr_pipeline.tracking.store import experiment_name, open_store
 
 _TAGS = ("recipe", "source", "precision", "perceptual_weights", "git_commit")
 _CURVES = {"train/validation_psnr_y": "validation PSNR-Y (dB)", "train/validation_lpips": "validation LPIPS"}
@@ -33,7 +33,7 @@ def compare_runs(names: list[str], output: Path) -> str:
         UserError: if there is no store, or no such run.
     """
     client = open_store()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name())
     known = client.search_runs([experiment.experiment_id], max_results=5000) if experiment else []
     runs = [_find(name, known) for name in names]
     titles = _titles(runs)

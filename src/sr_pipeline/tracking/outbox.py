@@ -30,6 +30,10 @@ class RefusedError(Exception):
     """The store answered and will never accept this; sending it again is useless."""
 
 
+class RunGoneError(RefusedError):
+    """The run was deleted, so that the store accepts nothing that belongs to it."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One message.
@@ -50,7 +54,8 @@ class Message:
 Send = Callable[[Message], None]
 """Sends one message.
 
-Raises ``RefusedError`` if the store will never accept it, and any other exception if the store does not answer.
+Raises ``RefusedError`` if the store will never accept it, ``RunGoneError`` if it accepts nothing of that run, and any
+other exception if the store does not answer.
 """
 
 
@@ -67,6 +72,7 @@ class Outbox:
         self._folder = folder
         self._queue: queue.Queue[Message | None] = queue.Queue()
         self._quiet_until = 0.0
+        self._gone: set[str] = set()  # deleted runs that the user knows of
         self._number = time.time_ns()
         if kept := self._kept():
             log.info("sending %d reports of earlier runs to the tracking store, while the work goes on", len(kept))
@@ -121,6 +127,10 @@ class Outbox:
             return False
         try:
             self._send(message)
+        except RunGoneError as error:
+            if message.run not in self._gone:
+                log.warning("%s; the work goes on, and what it reports is left out", error)
+            self._gone.add(message.run)
         except RefusedError as error:
             log.warning("the tracking store refuses a report (%s), which is left out: %s", message.kind, error)
         except Exception as error:  # whatever goes wrong on the way, the work must go on

@@ -3,16 +3,21 @@
 import logging
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sr_pipeline.errors import UserError
 from sr_pipeline.parameters import ProjectParameters
 from sr_pipeline.processes import describe_process, is_gone, is_running_here
 from sr_pipeline.processor import processor_kind
 from sr_pipeline.storage import write_text
 from sr_pipeline.tracking import messages
 from sr_pipeline.tracking.messages import flatten
-from sr_pipeline.tracking.store import EXPERIMENT, set_up_store
+from sr_pipeline.tracking.outbox import RunGoneError
+from sr_pipeline.tracking.sending import check_run
+from sr_pipeline.tracking.store import experiment_name, set_up_store
+from sr_pipeline.tracking.store_errors import explain_store_errors, shown
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +45,40 @@ def begin_run(
 
     Under DVC, stages join the run of their training (``training_id``, for stages that come after it) or the
     run that an earlier stage of the same ``dvc repro`` started, unless that run has other parameters. A run that
-    ``trains`` joins, under the same condition, the one whose training was interrupted: it will go on with it.
+    ``trains`` joins, under the same condition, the one whose training was interrupted: it will go on with it. Before
+    all these comes the run that MLFLOW_RUN_ID names.
 
     Runs of killed processes are marked as such, and reports that an earlier process could not send are sent.
+
+    Raises:
+        UserError: if the store does not answer or cannot be used, or MLFLOW_RUN_ID names a run that cannot be joined.
     """
     mlflow = set_up_store(project)
+    try:
+        with explain_store_errors():
+            _begin(mlflow, project, parameters, pipeline_names, training_id, trains=trains)
+    except BaseException:
+        _end_active_run("FAILED")  # or MLflow would end it as FINISHED
+        raise
+    messages.connect(mlflow.active_run().info.run_id)
+
+
+def _begin(
+    mlflow: Any,
+    project: Path,
+    parameters: ProjectParameters,
+    pipeline_names: list[str],
+    training_id: str | None,
+    *,
+    trains: bool,
+) -> None:
+    """What ``begin_run`` asks of the store."""
     mark_killed_runs(mlflow.MlflowClient())
     logged = _described(parameters)
     repro = dvc_process()
-    joined = _interrupted_run(mlflow, logged) if trains and parameters.train.resume else None
+    joined = _named_run(mlflow, logged)
+    if joined is None and trains and parameters.train.resume:
+        joined = _interrupted_run(mlflow, logged)
     if joined is None and repro:
         joined = _run_to_join(mlflow, logged, training_id, repro)
     if joined:
@@ -74,12 +104,11 @@ def begin_run(
         if "DVC_EXP_NAME" in os.environ:
             tags[DVC_EXPERIMENT] = os.environ["DVC_EXP_NAME"]
     mlflow.set_tags(tags)
-    messages.connect(mlflow.active_run().info.run_id)
 
 
 def mark_killed_runs(client: Any) -> None:
     """Mark runs of this machine whose process is gone as killed."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name())
     running = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
     for run in running:
         if is_gone(run.data.tags.get(PROCESS, "")):
@@ -99,20 +128,41 @@ def end_run(status: str, error: BaseException | None = None) -> None:
             kept,
             messages.UNSENT,
         )
-    _end_active_run(status, store_answers=not kept)
+    _end_active_run(status)
 
 
-def _end_active_run(status: str, *, store_answers: bool) -> None:
-    """End what MLflow holds of the run in this process: its thread of system metrics, and the run itself."""
+def _end_active_run(status: str) -> None:
+    """End what MLflow holds of the run in this process: its thread of system metrics, and the run itself.
+
+    What goes wrong is no news: the outbox has sent or kept the message that ends the run, or has said that it was
+    deleted.
+    """
     import mlflow
 
-    if store_answers:
-        mlflow.end_run(status)
-        return
     try:
         mlflow.end_run(status)
-    except Exception:  # the store is down: the message that ends the run was kept
-        log.debug("the tracking store is down", exc_info=True)
+    except Exception:
+        log.debug("the tracking store does not take the end of the run", exc_info=True)
+
+
+def replace_deleted_run(begin: Callable[[], None]) -> None:
+    """Let ``begin`` begin another run if that of this process was deleted: MLflow registers no model from such a one.
+
+    Raises:
+        UserError: as ``begin_run``.
+    """
+    import mlflow
+
+    identity = messages.connected_run()
+    if identity is None:
+        return
+    try:
+        check_run(mlflow.MlflowClient(), identity)
+    except RunGoneError:
+        end_run("KILLED")
+        begin()
+    except mlflow.exceptions.MlflowException:  # the store does not answer, which says nothing about the run
+        log.debug("the run cannot be looked up", exc_info=True)
 
 
 def mark_unfinished() -> None:
@@ -174,7 +224,7 @@ def _run_to_join(mlflow: Any, parameters: dict[str, str], training_id: str | Non
         filters.insert(0, f"tags.{TRAINING_ID} = '{training_id}'")
     for condition in filters:
         for run in mlflow.search_runs(
-            experiment_names=[EXPERIMENT], filter_string=condition, output_format="list", max_results=1
+            experiment_names=[experiment_name()], filter_string=condition, output_format="list", max_results=1
         ):
             if _agrees(run, parameters):
                 return str(run.info.run_id)
@@ -188,6 +238,46 @@ def _agrees(run: Any, parameters: dict[str, str]) -> bool:
     """
     known = run.data.params
     return all(known.get(name, value) == value for name, value in parameters.items() if name != "train.resume")
+
+
+def _named_run(mlflow: Any, parameters: dict[str, str]) -> str | None:
+    """The run that MLFLOW_RUN_ID names, as ``mlflow run`` and jobs that continue a run set it; None if it is not set.
+
+    Raises:
+        UserError: if this run cannot be joined.
+    """
+    name = os.environ.get("MLFLOW_RUN_ID")
+    if not name:
+        return None
+    try:
+        run = mlflow.get_run(name)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        run = None
+    obstacle = _obstacle(mlflow, run, parameters)
+    if obstacle:
+        raise UserError(f"MLFLOW_RUN_ID names the run {name}, {obstacle}, or unset MLFLOW_RUN_ID for a new run")
+    return name
+
+
+def _obstacle(mlflow: Any, run: Any, parameters: dict[str, str]) -> str | None:
+    """Why a run cannot be joined and what to do, as the middle of a sentence; None if it can."""
+    store = shown(mlflow.get_tracking_uri())
+    if run is None:
+        return f"which the tracking store {store} does not have; name another"
+    if run.info.lifecycle_stage != "active":
+        restore = f"MLFLOW_TRACKING_URI='{store}' mlflow runs restore --run-id {run.info.run_id}"
+        return f"which was deleted; restore it with {restore}"
+    experiment = mlflow.get_experiment(run.info.experiment_id)
+    if experiment.name != experiment_name():
+        return f"which belongs to another experiment; set MLFLOW_EXPERIMENT_NAME to '{experiment.name}'"
+    if is_running_here(run.data.tags.get(PROCESS, "")):
+        return "which another process writes; wait until that has ended"
+    differing = [name for name in parameters if not _agrees(run, {name: parameters[name]})]
+    if differing:
+        return f"which has other parameters ({', '.join(differing[:5])}); give the same ones"
+    return None
 
 
 def _interrupted_run(mlflow: Any, parameters: dict[str, str]) -> str | None:

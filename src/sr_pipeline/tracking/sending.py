@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sr_pipeline.tracking.outbox import Message, RefusedError
+from sr_pipeline.tracking.outbox import Message, RefusedError, RunGoneError
 
 _FINAL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # errors that another attempt does not fix
 
@@ -54,6 +54,7 @@ class MlflowSender:
 
         Raises:
             RefusedError: if the store will never accept it, or it cannot be read any more.
+            RunGoneError: if its run was deleted.
             Exception: if the store does not answer.
         """
         import mlflow
@@ -67,6 +68,7 @@ class MlflowSender:
         except Exception as error:
             self._stored.pop(message.run, None)  # the store may have taken a part of it
             if isinstance(error, mlflow.exceptions.MlflowException) and error.error_code in _FINAL:
+                check_run(mlflow.MlflowClient(), message.run)
                 raise RefusedError(str(error)) from error
             raise
 
@@ -129,6 +131,25 @@ class _Stored:
             history = self._client.get_metric_history(self._run, metric) if metric in self._logged else []
             self._steps[metric] = {point.step for point in history}
         return self._steps[metric]
+
+
+def check_run(client: Any, run: str) -> None:
+    """Check that the store still has a run.
+
+    Raises:
+        RunGoneError: if it was deleted, be it for good or so that it can be restored.
+        Exception: if the store does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stage = client.get_run(run).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        stage = "unknown"
+    if stage != "active":
+        raise RunGoneError(f"the run {run} was deleted in the tracking store")
 
 
 def _send_metrics(client: Any, message: Message) -> None:
