@@ -48,7 +48,8 @@ docs: $(READY)  ## the site of docs/, in site/; a broken link is an error
 ui: $(READY)  ## the MLflow UI on this project's runs, at http://127.0.0.1:5000
 	@case "$$MLFLOW_TRACKING_URI" in \
 	  http*) echo "runs are tracked by a server, which shows them at $$MLFLOW_TRACKING_URI" ;; \
-	  *) $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" ;; \
+	  *) $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-$$($(BIN)/python -c \
+	    'import pathlib, sr_pipeline.tracking.store as s; print(s.sqlite_uri(pathlib.Path.cwd() / "mlflow.db"))')}" ;; \
 	esac
 
 setup: $(READY)

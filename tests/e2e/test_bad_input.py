@@ -41,6 +41,7 @@ MISTAKES = {
     "--nodes=train_generators": "chosen_recipe is not kept in a file; choose the nodes that make it as well: choose",
     "--from-nodes=super_resolve": "measured_pictures is not kept in a file; choose the nodes that make it as well: lis",
     "--nodes=train_generator": "Pipeline does not contain nodes named ['train_generator']",
+    "--runner=Sequential": "runner 'Sequential' is unknown; choose SequentialRunner, ThreadRunner or ParallelRunner",
     "--tags=evaluation": "Pipeline contains no nodes after applying all provided filters",
     "--params=register.model_name=team/sr": "'register.model_name' is 'team/sr': MLflow allows neither '/' nor ':'",
     "--params=register.metric=psnr_y": "register.metric 'psnr_y' is not set/method/metric, as val/srgan/psnr_y",

@@ -15,6 +15,7 @@ import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from kedro.utils import load_obj
 from omegaconf import OmegaConf
 
 from sr_pipeline.errors import UserError
@@ -30,6 +31,7 @@ def _run(**options: Any) -> Any:
     """Run as Kedro does, but turn what the user can fix into one line and exit code 1."""
     try:
         _check_pipeline_names([options["pipeline"]] if options["pipeline"] else options["pipelines"] or [])
+        _check_runner(options["runner"])
         assert kedro_run.callback is not None
         return kedro_run.callback(**options)
     except ModuleNotFoundError as error:
@@ -40,6 +42,17 @@ def _run(**options: Any) -> Any:
         if not _is_of_pipeline(error):
             raise
         raise click.ClickException(_one_line(error)) from error  # no such node or tag, or none left
+
+
+def _check_runner(name: str | None) -> None:
+    if not name:
+        return
+    try:
+        load_obj(name, "kedro.runner")
+    except (AttributeError, ImportError, ValueError) as error:
+        raise UserError(
+            f"runner '{name}' is unknown; choose SequentialRunner, ThreadRunner or ParallelRunner"
+        ) from error
 
 
 def _is_of_pipeline(error: BaseException) -> bool:
