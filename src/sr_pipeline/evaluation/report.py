@@ -169,7 +169,8 @@ def _cell(metric: str, interval: dict[str, Any] | None, *, signed: bool = False)
         "" if interval[bound] is None else form.format(_printed(metric, interval[bound])).replace("-", "−")
         for bound in ("mean", "low", "high")
     )
-    return {"mean": mean, "range": low and f"{low} … {high}"}
+    told = low and interval["n"] >= FEWEST  # of fewer, it is as wide as the scale
+    return {"mean": mean, "range": f"{low} … {high}" if told else ""}
 
 
 def _verdict(metric: str, interval: dict[str, Any] | None) -> str:
