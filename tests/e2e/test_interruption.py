@@ -63,6 +63,7 @@ def assert_each_step_is_logged_once(project, run, steps):
     assert sorted(names) == sorted(2 * [f"images/validation+step+{step}" for step in steps]), "each with its preview"
 
 
+@pytest.mark.slow
 def test_a_run_killed_twice_goes_on_and_gives_the_bytes_of_another_that_was_not(project, finished):
     arguments = ("--pipelines=ingest,materialize,train,evaluate", "--params=train.checkpoint_every=4")
     kill_at(project, "pretraining 6/12", *arguments)
@@ -89,6 +90,7 @@ def by_other_code(project):
     return f"{folder.parent.name} step {checkpoint.step}"
 
 
+@pytest.mark.slow
 def test_a_training_of_other_code_goes_on_only_if_asked_to(prepared):
     arguments = ("--pipelines=train", "--params=train.checkpoint_every=4")
     kill_at(prepared, "pretraining 6/12", *arguments)

@@ -169,6 +169,7 @@ def test_what_is_kept_can_lie_between_the_phases(train, uninterrupted, tmp_path)
             assert np.allclose(blended, 0.75 * start + 0.25 * last, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_generator_can_be_fine_tuned(train, uninterrupted, tmp_path):
     """Both phases begin with its weights; interrupted, the training ends as uninterrupted."""
     uninterrupted.generators["srresnet"].save(tmp_path / "given.keras")
