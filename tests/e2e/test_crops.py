@@ -31,6 +31,7 @@ def crops_of(manifest, folder, workers, **parameters):
         plan.write(folder / plan.split)
 
 
+@pytest.mark.slow
 def test_all_real_coco_images_give_the_same_shards_with_one_two_and_three_workers(shared, tmp_path):
     coco = {
         split: {

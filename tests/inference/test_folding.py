@@ -36,7 +36,7 @@ def arrays(generator):
 
 @pytest.mark.parametrize("normalization", [True, False])
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
-@pytest.mark.parametrize("output", ["tanh", "linear"])
+@pytest.mark.parametrize("output", [pytest.param("tanh", marks=pytest.mark.slow), "linear"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_folded_computes_the_same(normalization, padding, output, variant, rng):
     """But for rounding of float32, which a dozen layers of values around 1 carry on, and for clipping."""
