@@ -1,6 +1,7 @@
 """Hashes that are the same on every machine and in every run, unlike Python's own."""
 
 import hashlib
+from pathlib import Path
 
 _BITS = 63  # so that a hash fits a signed 64-bit column
 
@@ -18,3 +19,13 @@ def stable_hash(*parts: object) -> int:
 def stable_fraction(*parts: object) -> float:
     """``stable_hash`` as a number in [0, 1)."""
     return stable_hash(*parts) / 2**_BITS
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

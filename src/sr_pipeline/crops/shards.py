@@ -21,6 +21,7 @@ import numpy as np
 from sr_pipeline.code_identity import code_sha256
 from sr_pipeline.crops.layout import CropLayout, crop_corners, cut_pairs
 from sr_pipeline.errors import UserError
+from sr_pipeline.hashing import file_sha256
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.installation import CROPS, require
 from sr_pipeline.pictures.photographs import UnusablePictureError, decode_rgb
@@ -79,7 +80,7 @@ class ShardPlan:
                 "images": len(self.images),
                 "count": count,
                 "bytes": partial.stat().st_size,
-                "sha256": _sha256(partial),
+                "sha256": file_sha256(partial),
             }
         write_text(folder / (self.file + _FINISHED), json.dumps({"plan": self.digest, "entry": entry}))
         return entry
@@ -92,7 +93,7 @@ class ShardPlan:
             shard = folder / self.file
             intact = shard.stat().st_size == entry["bytes"]
             if is_local(shard):  # reading back from object storage would cost more than writing again
-                intact = intact and _sha256(local_path(shard)) == entry["sha256"]
+                intact = intact and file_sha256(local_path(shard)) == entry["sha256"]
         except (OSError, ValueError, KeyError):
             return None
         return entry if intact and note["plan"] == self.digest else None
@@ -203,8 +204,3 @@ def _code_digest() -> str:
     for package in ("array_record", "numpy", "pillow"):
         digest.update(f"{package} {metadata.version(package)}".encode())
     return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """The metrics: one row each, with how it is shown, what it needs, and how it is computed."""
 
-import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sr_pipeline.errors import UserError
+from sr_pipeline.hashing import file_sha256
 from sr_pipeline.imaging.metrics import Enlarged, Original, ciede2000, consistency, limited_psnr
 from sr_pipeline.imaging.niqe import niqe
 from sr_pipeline.imaging.ranges import to_minus_one_one
@@ -123,7 +123,7 @@ def _check_lpips(networks: Networks) -> None:
 def _lpips_protocol(networks: Networks) -> dict[str, str]:
     if networks.lpips.weights is None:
         return {}
-    return {"weights_sha256": _file_sha256(weights_file(networks.lpips.weights, LPIPS_ALEX))}
+    return {"weights_sha256": file_sha256(weights_file(networks.lpips.weights, LPIPS_ALEX))}
 
 
 def _prepare_vgg_distance(networks: Networks) -> Measure:
@@ -175,7 +175,7 @@ def _vgg16_metric(name: str, label: str) -> Metric:
         _vgg16_file(name, networks)
 
     def protocol(networks: Networks) -> dict[str, str]:
-        return {"weights_sha256": _file_sha256(_vgg16_file(name, networks))}
+        return {"weights_sha256": file_sha256(_vgg16_file(name, networks))}
 
     return Metric(label, "", False, 4, _prepare_vgg16(name), check, _on_request, protocol)
 
@@ -204,16 +204,11 @@ def _on_request(networks: Networks) -> bool:
     return False
 
 
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _vgg_distance_protocol(networks: Networks) -> dict[str, str]:
     weights = networks.perceptual.weights
     if weights == "imagenet":  # a single file, whose hash Keras checks
         return {"weights": "Keras' ImageNet weights of VGG19"}
-    return {"weights_sha256": _file_sha256(Path(weights))}
+    return {"weights_sha256": file_sha256(Path(weights))}
 
 
 METRICS = {

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_pipeline.imaging.matlab import resize_axis
+from sr_pipeline.imaging.metrics import luma
 from sr_pipeline.imaging.types import RgbImage
 from sr_pipeline.packaged import NIQE, packaged_weights
 
 _BLOCK = 96  # pixels; the authors' model was made from blocks of this size
 _FEATURES = 18  # of a block at one scale
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # right, below, and both diagonals: section II-C
-
-_LUMA = np.array([65.481, 128.553, 24.966]) / 255.0
 
 
 def niqe(image: RgbImage, border: int = 0) -> float:
@@ -31,7 +30,7 @@ def niqe(image: RgbImage, border: int = 0) -> float:
         Usually 2 to 10; ``nan`` where fewer than two blocks of 96x96 pixels that are not flat fit in.
     """
     inner = image[border : image.shape[0] - border, border : image.shape[1] - border]
-    return niqe_of_luma(np.rint(16.0 + inner.astype(np.float64) @ _LUMA))
+    return niqe_of_luma(np.rint(luma(inner)))
 
 
 def niqe_of_luma(luma: NDArray[np.float64]) -> float:

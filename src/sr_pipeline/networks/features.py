@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sr_pipeline.errors import UserError
 from sr_pipeline.networks.parameters import (
     LAST_LAYER,
+    VGG19_BLOCKS,
     WEIGHTS_CHOICES,
     FeatureLayer,
     PerceptualParameters,
@@ -101,14 +102,10 @@ def _is_whole(weights: str) -> bool:
     return weights not in ("packaged", "untrained")
 
 
-# Configuration E of Simonyan & Zisserman 2015, table 1: convolutions and channels of each block.
-_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
-
-
 def _build_vgg(layers: Iterable[FeatureLayer]) -> keras.Model:
     """VGG19 as ``keras.applications`` names its layers, up to the last of ``layers``, with weights to be set."""
     x = inputs = keras.Input((None, None, 3))
-    for block, (convolutions, channels) in enumerate(_BLOCKS[: max(map(depth_of, layers)) + 1], start=1):
+    for block, (convolutions, channels) in enumerate(VGG19_BLOCKS[: max(map(depth_of, layers)) + 1], start=1):
         if block > 1:
             x = keras.layers.MaxPooling2D(2, 2, name=f"block{block - 1}_pool")(x)
         for number in range(1, convolutions + 1):

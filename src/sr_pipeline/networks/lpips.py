@@ -36,9 +36,9 @@ class Lpips:
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 self._convolutions = [
-                    (_float32(arrays[f"conv{i}/kernel"]), _float32(arrays[f"conv{i}/bias"])) for i in range(5)
+                    (as_float32(arrays[f"conv{i}/kernel"]), as_float32(arrays[f"conv{i}/bias"])) for i in range(5)
                 ]
-                self._linear = [_float32(arrays[f"lin{i}"].ravel()) for i in range(5)]
+                self._linear = [as_float32(arrays[f"lin{i}"].ravel()) for i in range(5)]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{weights} does not hold the weights of LPIPS-Alex ({error}); set lpips.weights to 'packaged', "
@@ -51,13 +51,10 @@ class Lpips:
 
         ``first`` may be a single image (1, h, w, 3) that all of ``second`` are compared with.
         """
-        distance = tf.zeros(tf.shape(second)[0])
-        for one, other, linear in zip(self._features(first), self._features(second), self._linear, strict=True):
-            distance += layer_distance(one, other, linear)
-        return distance
+        return lpips_distance(self._features(first), self._features(second), self._linear)
 
     def _features(self, images: tf.Tensor) -> list[tf.Tensor]:
-        x = (tf.cast(images, tf.float32) - _SHIFT) / _SCALE
+        x = prepared(images)
         outputs = []
         for (stride, padding, pooled), (kernel, bias) in zip(_CONVOLUTIONS, self._convolutions, strict=True):
             if pooled:
@@ -68,13 +65,28 @@ class Lpips:
         return outputs
 
 
-def layer_distance(one: tf.Tensor, other: tf.Tensor, linear: tf.Tensor) -> tf.Tensor:
-    """The share (n,) of a layer in LPIPS: weighted squared differences of features (n, h, w, c) of unit length."""
-    difference = tf.square(_unit_length(one) - _unit_length(other))
-    return tf.reduce_mean(tf.tensordot(difference, linear, 1), axis=(1, 2))
+def prepared(images: tf.Tensor) -> tf.Tensor:
+    """RGB in [-1, 1] as the networks of LPIPS want it."""
+    return (tf.cast(images, tf.float32) - _SHIFT) / _SCALE
 
 
-def _float32(array: NDArray) -> tf.Tensor:
+def lpips_distance(first: list[tf.Tensor], second: list[tf.Tensor], linear: list[tf.Tensor]) -> tf.Tensor:
+    """Weighted squared differences (n,) of features of unit length, over all layers: Zhang et al. 2018, equation 1.
+
+    Args:
+        first: features (1 or n, h, w, c) of each layer.
+        second: features (n, h, w, c).
+        linear: weights (c,).
+    """
+    distance = tf.zeros(tf.shape(second[0])[0])
+    for one, other, weights in zip(first, second, linear, strict=True):
+        difference = tf.square(_unit_length(one) - _unit_length(other))
+        distance += tf.reduce_mean(tf.tensordot(difference, weights, 1), axis=(1, 2))
+    return distance
+
+
+def as_float32(array: NDArray) -> tf.Tensor:
+    """Weights that may be stored in 16 bits."""
     return tf.constant(array.astype(np.float32))
 
 

@@ -81,6 +81,9 @@ class DiscriminatorParameters(Parameters):
     padding: Padding = Field("reflect", description="the paper pads with zeros")
 
 
+VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+"""Convolutions and channels of each block of VGG19 (configuration E of Simonyan & Zisserman 2015, table 1)."""
+
 FeatureLayer = Literal["block1_conv2", "block2_conv2", "block3_conv4", "block4_conv4", "block5_conv4"]
 """The last convolution before each pooling of VGG19, by Keras' name."""
 FEATURE_LAYERS: tuple[FeatureLayer, ...] = get_args(FeatureLayer)

@@ -12,14 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from sr_pipeline.errors import UserError
-from sr_pipeline.networks.lpips import layer_distance
+from sr_pipeline.networks.lpips import as_float32, lpips_distance, prepared
 
 # Configuration D of Simonyan & Zisserman 2015, table 1: convolutions of each block. Features are those after its last.
 _BLOCKS = (2, 2, 3, 3, 3)
 # ImageNet's mean and deviation for inputs in [0, 1], as torchvision's networks want them.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# The same for inputs in [-1, 1], as rounded in the code of LPIPS' authors.
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _STABLE = 1e-6  # c1 and c2 of DISTS, equations 5 and 6
 
 
@@ -38,11 +36,11 @@ class Vgg16Weights:
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 self.convolutions = [
-                    (_float32(arrays[f"conv{i}/kernel"]), _float32(arrays[f"conv{i}/bias"]))
+                    (as_float32(arrays[f"conv{i}/kernel"]), as_float32(arrays[f"conv{i}/bias"]))
                     for i in range(sum(_BLOCKS))
                 ]
-                self.linear = [_float32(arrays[f"lin{i}"].ravel()) for i in range(len(_BLOCKS))]
-                self.alpha, self.beta = (_float32(arrays[name].ravel()) for name in ("alpha", "beta"))
+                self.linear = [as_float32(arrays[f"lin{i}"].ravel()) for i in range(len(_BLOCKS))]
+                self.alpha, self.beta = (as_float32(arrays[name].ravel()) for name in ("alpha", "beta"))
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{file} does not hold the weights of VGG16 for LPIPS-VGG and DISTS ({error}); docs/evaluation.md says "
@@ -77,14 +75,8 @@ class LpipsVgg:
     @tf.function(reduce_retracing=True)
     def __call__(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         """Distances (n,) between one picture (1, h, w, 3) in [-1, 1] and others (n, h, w, 3)."""
-        one, others = (
-            self._weights.features((tf.cast(images, tf.float32) - _SHIFT) / _SCALE, smooth=False)
-            for images in (first, second)
-        )
-        distance = tf.zeros(tf.shape(second)[0])
-        for a, b, linear in zip(one, others, self._weights.linear, strict=True):
-            distance += layer_distance(a, b, linear)
-        return distance
+        one, others = (self._weights.features(prepared(images), smooth=False) for images in (first, second))
+        return lpips_distance(one, others, self._weights.linear)
 
 
 class Dists:
@@ -126,7 +118,3 @@ def _root_of_mean_square(x: tf.Tensor) -> tf.Tensor:
     kernel = tf.tile(tf.constant(window)[:, :, tf.newaxis, tf.newaxis], (1, 1, x.shape[-1], 1))
     padded = tf.pad(tf.square(x), [[0, 0], [1, 1], [1, 1], [0, 0]])
     return tf.sqrt(tf.nn.depthwise_conv2d(padded, kernel, (1, 2, 2, 1), "VALID") + 1e-12)
-
-
-def _float32(array: np.ndarray) -> tf.Tensor:
-    return tf.constant(array.astype(np.float32))

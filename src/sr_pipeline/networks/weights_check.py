@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sr_pipeline.networks.parameters import VGG19_BLOCKS
+
 _LPIPS = [f"conv{i}/{part}" for i in range(5) for part in ("kernel", "bias")] + [f"lin{i}" for i in range(5)]
-# Configuration E of Simonyan & Zisserman 2015, table 1: convolutions and channels of each block.
-_VGG19 = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 
 
 def vgg19_fault(file: Path) -> str | None:
@@ -46,7 +46,7 @@ def lpips_fault(file: Path) -> str | None:
 def _vgg19_kernels() -> Counter[tuple[int, ...]]:
     shapes: list[tuple[int, ...]] = []
     channels = 3
-    for convolutions, filters in _VGG19:
+    for convolutions, filters in VGG19_BLOCKS:
         for _ in range(convolutions):
             shapes.append((3, 3, channels, filters))
             channels = filters

@@ -108,11 +108,6 @@ class _Block:
         self.content[directory + 2 : end] = kept.ljust(end - directory - 2, b"\0")
 
 
-def has_exif(content: bytes) -> bool:
-    """Whether a block of EXIF begins as it must."""
-    return content[:4] in (b"II*\0", b"MM\0*")
-
-
 def for_upright(exif: bytes, size: tuple[int, int]) -> tuple[bytes, bool]:
     """The EXIF of a picture for the same picture, upright and of another size.
 

@@ -19,7 +19,6 @@ _LENGTHS = {
     b"sRGB": 1,
     b"cICP": 4,
 }  # bytes of their data (PNG, third edition, 11.3)
-_LARGEST_PROFILE = 64_000_000  # bytes; no more of a compressed profile is unpacked
 
 
 class ReadablePng(NamedTuple):
@@ -79,15 +78,8 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
 
 def _profile(data: bytes) -> bytes | None:
     """The profile in an iCCP chunk; None if it is compressed in a way that is not known, or damaged."""
-    name, separator, rest = data.partition(b"\0")
-    if not separator or not name or rest[:1] != b"\0":
-        return None
-    unpacker = zlib.decompressobj()
-    try:
-        profile = unpacker.decompress(rest[1:], _LARGEST_PROFILE)
-    except zlib.error:
-        return None
-    return profile if unpacker.eof and profile else None
+    compressed = Text(b"zTXt", data)  # which is laid out alike (11.3.3.3)
+    return (compressed.content() or None) if compressed.keyword else None
 
 
 def _name(kind: bytes) -> str:

@@ -18,6 +18,7 @@ from sr_pipeline.pictures.exif import IPTC, XMP, add_to_tiff, order_of
 from sr_pipeline.pictures.fitting import PHOTOSHOP_HEAD, Target, fitted, states_colours
 from sr_pipeline.pictures.metadata import Metadata, iptc_resource
 from sr_pipeline.pictures.opening import Pixels
+from sr_pipeline.pictures.png_chunks import SIGNATURE
 from sr_pipeline.pictures.png_texts import chunk, raw_profile, xmp_text
 
 _IN_MEMORY = 64_000_000  # bytes up to which a result is held in memory instead of on disk
@@ -224,7 +225,7 @@ def write_png(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> list[str]:
     height, width, channels = pixels.shape
     depth = pixels.dtype.itemsize * 8
     metadata, left_out = fitted(metadata, _target("png", pixels))
-    file.write(b"\x89PNG\r\n\x1a\n")
+    file.write(SIGNATURE)
     file.write(chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOUR_TYPES[channels], 0, 0, 0)))
     for kind, data in _png_chunks(metadata):
         file.write(chunk(kind, data))

@@ -1,4 +1,4 @@
-"""XMP packets kept as bytes, but for what an upright picture of another size makes untrue.
+"""XMP packets kept as bytes, except for what an upright picture of another size makes untrue.
 
 Most packets say nothing of the kind and stay as they are; others are parsed, changed and written again (ISO 16684-1).
 """

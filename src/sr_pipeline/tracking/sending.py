@@ -73,7 +73,7 @@ class MlflowSender:
             raise
 
     def _send_steps(self, client: Any, message: Message) -> None:
-        """Metrics of a step of the training, but for those that the run has of that step already."""
+        """Metrics of a step of the training, except those that the run has of that step already."""
         stored, step = self._stored_of(client, message.run), message.content["step"]
         new = {name: value for name, value in message.content["metrics"].items() if step not in stored.steps(name)}
         if new:

@@ -5,10 +5,10 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from sr_pipeline.code_identity import code_sha256
+from sr_pipeline.hashing import file_sha256
 from sr_pipeline.packaged import LPIPS_ALEX, VGG19, generator_file, weights_file
 from sr_pipeline.training.recipes import Recipe, TrainParameters
 
@@ -59,9 +59,9 @@ class TrainingInputs:
         if pretraining:
             start, generator = pretraining.pop("start"), pretraining.pop("generator")
             if generator:  # takes the place of steps that would begin with `start`
-                pretraining["generator_sha256"] = _file_digest(generator_file(generator))
+                pretraining["generator_sha256"] = file_sha256(generator_file(generator))
             elif start:
-                pretraining["start_sha256"] = _file_digest(generator_file(start))
+                pretraining["start_sha256"] = file_sha256(generator_file(start))
         content = {**asdict(self), "recipe": recipe, "perceptual_weights": self._weights_content}
         if self.ended_at is None:
             del content["ended_at"]
@@ -70,7 +70,7 @@ class TrainingInputs:
     @cached_property
     def _weights_content(self) -> str:
         weights = self.perceptual_weights
-        return weights if weights in ("imagenet", "untrained") else _file_digest(weights_file(weights, VGG19))
+        return weights if weights in ("imagenet", "untrained") else file_sha256(weights_file(weights, VGG19))
 
 
 def training_id(inputs: TrainingInputs) -> str:
@@ -90,7 +90,7 @@ def checkpoint_id(inputs: TrainingInputs, parameters: TrainParameters, lpips_wei
     if inputs.recipe.adversarial.learning_rate.decay == "constant":
         del content["recipe"]["adversarial"]["steps"]
     content["reports"] = parameters.model_dump(include={"log_every", "validate_every", "validation_crops"})
-    content["lpips_weights"] = lpips_weights and _file_digest(weights_file(lpips_weights, LPIPS_ALEX))
+    content["lpips_weights"] = lpips_weights and file_sha256(weights_file(lpips_weights, LPIPS_ALEX))
     return _digest(content)
 
 
@@ -104,8 +104,3 @@ def code_id() -> str:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _file_digest(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
